@@ -1,0 +1,66 @@
+"""What the families of calls stand on: one connection to one service under one key."""
+
+from collections.abc import Mapping
+from typing import Final, Self
+
+import httpx
+from pydantic import SecretStr
+
+from tinker_operator.tinker.futures import Futures
+from tinker_operator.tinker.retry import RetryPolicy, Timekeeper
+from tinker_operator.tinker.settings import Timeouts
+from tinker_operator.tinker.transport import Transport
+
+NO_METADATA: Final[Mapping[str, str]] = {}
+
+
+class Connection:
+    """One Tinker service under one key; an asynchronous context manager that owns its connections.
+
+    Args:
+        base_url: http:// or https://, a path prefix is kept.
+        api_key: Begins with `tml-` or `eyJ`; never shown, not by `repr` and not by any error.
+        ca_pem: Certificate authorities to trust instead of the usual ones, PEM.
+        retry: How long and how often a call is repeated when its failure is transient.
+        timeouts: The longest that one attempt may take.
+        keeper: Time and chance.
+        carrier: What carries requests instead of the network.
+
+    Raises:
+        CallNotPossible: A setting is wrong.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: SecretStr,
+        *,
+        ca_pem: str | None = None,
+        retry: RetryPolicy | None = None,
+        timeouts: Timeouts | None = None,
+        keeper: Timekeeper | None = None,
+        carrier: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._transport = Transport(
+            base_url,
+            api_key,
+            ca_pem=ca_pem,
+            retry=retry or RetryPolicy(),
+            timeouts=timeouts or Timeouts(),
+            keeper=keeper or Timekeeper(),
+            carrier=carrier,
+        )
+        self._futures = Futures(self._transport)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._transport.base_url!r})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections; no call is possible afterwards."""
+        await self._transport.close()

@@ -1,0 +1,38 @@
+"""What may be shown of a text that came from outside; every error message passes through here.
+
+Services echo keys in their refusals ("invalid key tml-…") and signed URLs in their answers. Messages end in logs and
+in conditions that anybody in the namespace reads, so both are taken out before an error exists.
+"""
+
+import re
+from typing import Final
+from urllib.parse import quote
+
+from pydantic import SecretStr
+
+HIDDEN: Final = "[hidden]"
+LONGEST: Final = 300
+_LOOKS_LIKE_A_KEY: Final = re.compile(r"(?:tml-|eyJ)[\w.~+/=-]*")
+_URL_WITH_QUERY: Final = re.compile(r"(\w+://[^\s?#\"'<>]+)[?#][^\s\"'<>]*")
+_USER_IN_URL: Final = re.compile(r"(\w+://)[^\s/@\"'<>]+@")
+
+
+class Redaction:
+    """Cleans texts of one connection.
+
+    Args:
+        key: The connection's key: hidden wherever it appears, also when it is percent-encoded.
+    """
+
+    def __init__(self, key: SecretStr) -> None:
+        self._key = key
+
+    def clean(self, text: str) -> str:
+        """Give one bounded line without a key, a URL's query or a URL's user."""
+        key = self._key.get_secret_value()
+        for form in (key, quote(key, safe="")):
+            text = text.replace(form, HIDDEN)
+        text = _LOOKS_LIKE_A_KEY.sub(HIDDEN, text)
+        text = _USER_IN_URL.sub(r"\1", _URL_WITH_QUERY.sub(r"\1", text))
+        line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+        return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"

@@ -1,0 +1,98 @@
+"""What a connection is made of, checked before anything is sent; used by the transport and by who reads settings."""
+
+import ssl
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+import httpx
+from pydantic import SecretStr
+
+from tinker_operator.tinker.errors import CallNotPossible
+
+KEY_BEGINNINGS: Final = ("tml-", "eyJ")
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """The longest that things may take, in seconds; the defaults are those of the official client.
+
+    Args:
+        attempt: One attempt of a call, from the first byte sent to the last byte read.
+        connect: Making a connection.
+        heartbeat: One heartbeat.
+        poll: One poll for a result, which the service may hold open.
+    """
+
+    attempt: float = 60.0
+    connect: float = 5.0
+    heartbeat: float = 10.0
+    poll: float = 45.0
+
+
+def checked_key(api_key: SecretStr) -> SecretStr:
+    """Give the key without surrounding space (files end with a line break) when it can be one.
+
+    Raises:
+        CallNotPossible: It cannot; the message does not hold it.
+    """
+    if fault := _key_fault(api_key.get_secret_value().strip()):
+        raise CallNotPossible(*fault)
+    return SecretStr(api_key.get_secret_value().strip())
+
+
+def _key_fault(key: str) -> tuple[str, str] | None:
+    """Judge in a frame that raises nothing, so that no traceback shows the key among its variables."""
+    if not key.startswith(KEY_BEGINNINGS):
+        return (
+            "The Tinker API key is empty or begins neither with tml- (key) nor with eyJ (token)",
+            "Set TINKER_API_KEY to a key from the Tinker console.",
+        )
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        return (
+            "The Tinker API key contains a space, a line break or a character that is no ASCII",
+            "Set TINKER_API_KEY to the key alone, on one line.",
+        )
+    return None
+
+
+def checked_base_url(base_url: str) -> str:
+    """Give the address without trailing slashes when calls can be appended to it.
+
+    Raises:
+        CallNotPossible: It cannot; a user or a query in it is not repeated in the message.
+    """
+    remedy = "Set TINKER_BASE_URL to http(s)://host[:port][/prefix]."
+    try:
+        url = httpx.URL(base_url.strip())
+    except (httpx.InvalidURL, ValueError):
+        url = httpx.URL()
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise CallNotPossible("The base URL is no http:// or https:// address", remedy)
+    if url.userinfo or url.query or url.fragment:
+        raise CallNotPossible("The base URL holds a user, a query or a fragment, which cannot be kept", remedy)
+    return str(url).rstrip("/?#")
+
+
+def trusted(ca_pem: str | None) -> ssl.SSLContext:
+    """Give what verifies the service's certificate: the given authorities alone, or the usual ones.
+
+    Raises:
+        CallNotPossible: The text holds no certificate.
+    """
+    if ca_pem is None:
+        return _usual_authorities()
+    if ca_pem.strip():  # an empty text would mean the usual authorities to ssl
+        with suppress(ssl.SSLError, ValueError):
+            return ssl.create_default_context(cadata=ca_pem)
+    raise CallNotPossible(
+        "The certificate authority (ca.crt) holds no PEM certificate",
+        "Give the file that begins with -----BEGIN CERTIFICATE-----.",
+    )
+
+
+@cache
+def _usual_authorities() -> ssl.SSLContext:
+    """Load them once: it takes longer than a call, and an operator of many accounts has many connections."""
+    return httpx.create_ssl_context()

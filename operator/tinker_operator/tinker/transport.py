@@ -1,0 +1,179 @@
+"""Sends calls to one Tinker service: the only place that knows the key, the address and httpx.
+
+The client builds on it. What comes out is a typed answer or one error of the tree, never an exception of httpx: those
+hold the request, and with it the key, so an error here neither refers to one nor is raised while one is handled.
+"""
+
+import asyncio
+from collections.abc import Generator
+from dataclasses import replace
+from importlib.metadata import version
+from typing import Any, Final, TypeVar
+
+import httpx
+from pydantic import BaseModel, RootModel, SecretStr, ValidationError
+
+from tinker_operator.tinker.calls import Call
+from tinker_operator.tinker.errors import InvalidResponse, TinkerError
+from tinker_operator.tinker.faults import CAUGHT, Answer, fault_error, status_error
+from tinker_operator.tinker.redaction import Redaction
+from tinker_operator.tinker.retry import RetryPolicy, Timekeeper, repeated
+from tinker_operator.tinker.settings import Timeouts, checked_base_url, checked_key, trusted
+
+M = TypeVar("M", bound=BaseModel)
+LARGEST_ANSWER: Final = 64 * 1024 * 1024
+_MOST_FAULTS_NAMED: Final = 3
+
+
+class _KeyHeader(httpx.Auth):
+    """Adds the key to a request as it leaves; nothing that lives longer holds it in clear."""
+
+    def __init__(self, key: SecretStr) -> None:
+        self._key = key
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Set the header on the one request that leaves."""
+        request.headers["X-API-Key"] = self._key.get_secret_value()
+        yield request
+
+
+class Transport:
+    """One service under one key.
+
+    Args:
+        base_url: http:// or https://, a path prefix is kept.
+        api_key: Begins with `tml-` or `eyJ`; surrounding space is dropped.
+        ca_pem: Certificate authorities to trust instead of the usual ones, PEM.
+        retry: The law of repetition.
+        timeouts: The longest that things may take.
+        keeper: Time and chance.
+        carrier: What carries requests instead of the network.
+
+    Raises:
+        CallNotPossible: A setting is wrong; the key is not in the message.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: SecretStr,
+        *,
+        ca_pem: str | None = None,
+        retry: RetryPolicy,
+        timeouts: Timeouts,
+        keeper: Timekeeper,
+        carrier: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        key = checked_key(api_key)
+        self.base_url: Final = checked_base_url(base_url)
+        self.timeouts: Final = timeouts
+        self.keeper: Final = keeper
+        self.retry: Final = retry
+        self._redaction = Redaction(key)
+        self._http = httpx.AsyncClient(
+            auth=_KeyHeader(key),
+            verify=trusted(ca_pem),
+            timeout=httpx.Timeout(timeouts.attempt, connect=timeouts.connect),
+            headers={"User-Agent": f"tinker-operator/{version('tinker-operator')}", "Accept": "application/json"},
+            transport=carrier,
+            follow_redirects=False,
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.base_url!r})"
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    def clean(self, text: str) -> str:
+        """Give what may be shown of a text from the service."""
+        return self._redaction.clean(text)
+
+    async def ask(self, call: Call, model: type[M]) -> M:
+        """Send a call and read its answer.
+
+        Raises:
+            TinkerError: Any below NoAnswer and StatusError, or InvalidResponse.
+        """
+        return self.read(await self.send(call), model)
+
+    async def tell(self, call: Call) -> None:
+        """Send a call that has no result. What its answer says is ignored, but not that it is no service's answer.
+
+        Raises:
+            TinkerError: Any below NoAnswer and StatusError, or InvalidResponse: a portal's page for 200 did nothing.
+        """
+        answer = await self.send(call)
+        if answer.body.strip():
+            self.read(answer, RootModel[Any])
+
+    async def send(self, call: Call) -> Answer:
+        """Send a call, again where the law of repetition allows it, and give the 2xx answer.
+
+        Raises:
+            TinkerError: Any below NoAnswer and StatusError, or InvalidResponse when the body was cut short.
+        """
+        policy = self.retry if call.repeatable else replace(self.retry, max_attempts=1)
+        longest = call.seconds or self.timeouts.attempt
+        return await repeated(policy, self.keeper, lambda left: self._attempt(call, min(longest, left)))
+
+    def read(self, answer: Answer, model: type[M]) -> M:
+        """Read an answer as a model.
+
+        Raises:
+            InvalidResponse: It is no JSON or of another shape; names the fields, never their values.
+        """
+        try:
+            return model.model_validate_json(answer.body)
+        except ValidationError as fault:
+            named = [
+                self.clean(f"{'.'.join(map(str, error['loc'])) or 'body'}: {error['msg']}")
+                for error in fault.errors(include_input=False, include_url=False)[:_MOST_FAULTS_NAMED]
+            ]
+        text = "; ".join(named)
+        raise InvalidResponse(f"The answer to {answer.call.title} is not what the Tinker API promises ({text})")
+
+    async def _attempt(self, call: Call, seconds: float) -> Answer:
+        outcome = await self._exchange(call, seconds)
+        if isinstance(outcome, TinkerError):
+            raise outcome
+        return outcome
+
+    async def _exchange(self, call: Call, seconds: float) -> Answer | TinkerError:
+        """Return an error instead of raising it: raised here it would carry the request in its context."""
+        answering = False
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                self._http.stream(
+                    call.method,
+                    f"{self.base_url}/api/v1/{call.route}",
+                    params=call.query or None,
+                    content=call.content,
+                    headers=_headers(call),
+                ) as response,
+            ):
+                answering = True
+                body = await _whole_body(response)
+        except CAUGHT as fault:
+            return fault_error(call, fault, self._redaction, answering=answering)
+        if body is None:
+            return InvalidResponse(f"The answer to {call.title} is larger than {LARGEST_ANSWER} bytes")
+        answer = Answer(call, response.status_code, response.headers, body)
+        return answer if response.is_success else status_error(answer, self._redaction)
+
+
+def _headers(call: Call) -> list[tuple[str, str]]:
+    """All but reads say JSON, with or without a body, as the official client does."""
+    return [*call.headers] if call.method == "GET" else [("Content-Type", "application/json"), *call.headers]
+
+
+async def _whole_body(response: httpx.Response) -> bytes | None:
+    """Read to the end; None when the answer is larger than any the API gives."""
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > LARGEST_ANSWER:
+            return None
+    return bytes(body)
