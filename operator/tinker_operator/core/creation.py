@@ -1,0 +1,73 @@
+"""Making the run that spec.run.create describes, so that a crash at any point makes neither two nor none."""
+
+from tinker_operator.api.reasons import Reason
+from tinker_operator.api.run_status import Creation, HeldSession, TrainingRunStatus
+from tinker_operator.api.training_run import TrainingRun
+from tinker_operator.core.decision import Decision, held_up, stalled, step
+from tinker_operator.core.identity import next_lineage, origin_of, ownership, session_key
+from tinker_operator.core.seen import RunSeen
+from tinker_operator.core.world import CreateRun, Fault, ObservedRun, OpenSession, RunById
+
+_MESSAGE = "The run is being made at the service."
+
+
+def continue_creation(run: TrainingRun, seen: RunSeen) -> Decision:
+    """Decides about a TrainingRun whose run does not exist, as far as a complete listing can tell."""
+    status, creation = run.status, run.status.creation
+    if creation is None:
+        return step(_with(status, Creation()), Reason.CREATING, _MESSAGE)
+    if creation.refused_generation == run.metadata.generation:
+        message = f"The service refuses to make the run: {creation.refusal} Change spec.run.create."
+        return stalled(status, Reason.CREATE_REFUSED, message)
+    marks = ownership(run, seen.cluster_id, 0)
+    if creation.session_id is None:
+        opening = OpenSession(session_key(run, f"create/{creation.sessions}"), marks)
+        return step(status, Reason.CREATING, _MESSAGE, opening)
+    answer = seen.ask(RunById(f"{creation.session_id}:train:0"))
+    match answer:
+        case Fault():
+            return held_up(status, Reason.CREATING, _MESSAGE, answer)
+        case ObservedRun():
+            return step(created(run, answer.run_id), Reason.CREATING, _MESSAGE)
+        case _:
+            own = run.spec.run.create.user_metadata if run.spec.run.create else None
+            make = CreateRun(creation.session_id, 0, {**(own or {}), **marks})
+            return step(status, Reason.CREATING, _MESSAGE, make)
+
+
+def created(run: TrainingRun, run_id: str) -> TrainingRunStatus:
+    """Returns the status with the run that was made as the current one, in the session that was journalled."""
+    creation = run.status.creation
+    session = creation.session_id if creation else None
+    return run.status.model_copy(
+        update={
+            "origin": origin_of(run),
+            "training_run_id": run_id,
+            "lineage": next_lineage(run, run_id),
+            "session": HeldSession(session_id=session, training_run_id=run_id) if session else None,
+            "creation": None,
+        }
+    )
+
+
+def refused(run: TrainingRun, message: str) -> TrainingRunStatus:
+    """Returns the status after the service refused: nothing is asked again until the spec changes."""
+    creation = run.status.creation or Creation()
+    told = {"refused_generation": run.metadata.generation, "refusal": message}
+    return _with(run.status, creation.model_copy(update=told))
+
+
+def session_lost(run: TrainingRun) -> TrainingRunStatus:
+    """Returns the status that asks for another session, because the service no longer knows the first."""
+    creation = run.status.creation or Creation()
+    return _with(run.status, Creation(sessions=creation.sessions + 1))
+
+
+def session_opened(run: TrainingRun, session_id: str) -> TrainingRunStatus:
+    """Returns the status with the session journalled."""
+    creation = run.status.creation or Creation()
+    return _with(run.status, creation.model_copy(update={"session_id": session_id}))
+
+
+def _with(status: TrainingRunStatus, creation: Creation) -> TrainingRunStatus:
+    return status.model_copy(update={"creation": creation})

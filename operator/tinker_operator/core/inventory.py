@@ -1,0 +1,119 @@
+"""What is known of all runs behind one connection: an immutable snapshot, shared by every object that uses it.
+
+The poller replaces it once per interval. Agreement is counted here: recovery needs the service to say the same
+twice in a row, and one listing without a run does not prove that the run is gone.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from tinker_operator.api.meta import OWNER_KEY
+from tinker_operator.core.world import Absent, Fault, ObservedRun, RunView
+
+CONFIRMED = 2
+"""Observations in a row that must agree before corruption or absence is believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """Everything the service said at the last look.
+
+    Attributes:
+        runs: Every run of the newest complete listing, by id.
+        owned: The same runs by owner key, for those that carry one.
+        missing: Watched ids that are not in the listing, with the number of complete listings in a row without them.
+        observed_at: When the newest complete listing was had; None if there never was one.
+        fault: Why the newest look failed; None when it succeeded.
+    """
+
+    runs: Mapping[str, ObservedRun] = field(default_factory=dict)
+    owned: Mapping[str, tuple[ObservedRun, ...]] = field(default_factory=dict)
+    missing: Mapping[str, int] = field(default_factory=dict)
+    observed_at: datetime | None = None
+    fault: Fault | None = None
+
+    def view(self, run_id: str) -> RunView:
+        """Returns what is known of this run; a failed look is a Fault whatever an older one said."""
+        if self.fault is not None:
+            return self.fault
+        if self.observed_at is None:
+            return None
+        return self.runs.get(run_id) or Absent(self.missing.get(run_id, 1))
+
+    def knows(self, run_id: str) -> bool:
+        """Tells whether the newest look could speak of this run at all; a run made since then is news to it."""
+        return self.fault is not None or run_id in self.runs or run_id in self.missing
+
+
+def next_inventory(
+    previous: Inventory, listing: Iterable[ObservedRun], *, watched: Iterable[str], now: datetime
+) -> Inventory:
+    """Returns the snapshot after a complete listing, with agreement counted on.
+
+    Args:
+        previous: The snapshot until now.
+        listing: Every run that the service has; a partial listing is a fault, not an argument.
+        watched: Ids whose absence matters.
+        now: When the listing was had.
+    """
+    runs = {run.run_id: _agreed(previous.runs.get(run.run_id), run) for run in listing}
+    missing = {run_id: previous.missing.get(run_id, 0) + 1 for run_id in watched if run_id not in runs}
+    return Inventory(runs=runs, owned=_by_owner(runs.values()), missing=missing, observed_at=now)
+
+
+def failed_inventory(previous: Inventory, fault: Fault) -> Inventory:
+    """Returns the snapshot after a look that failed: what was known stays, for when the trouble is over."""
+    return replace(previous, fault=fault)
+
+
+def concerned(previous: Inventory, current: Inventory, *, run_id: str | None, owner: str) -> bool:
+    """Tells whether the step from one snapshot to the next matters to an object.
+
+    Args:
+        previous: What the object was last decided on.
+        current: What is known now.
+        run_id: Run that it follows; None while there is none.
+        owner: Its owner key.
+    """
+    if previous.fault != current.fault or previous.observed_at is None or current.observed_at is None:
+        return previous is not current
+    if [one.run_id for one in previous.owned.get(owner, ())] != [one.run_id for one in current.owned.get(owner, ())]:
+        return True
+    return run_id is not None and _essence(previous.view(run_id)) != _essence(current.view(run_id))
+
+
+def unconfirmed(inventory: Inventory, watched: Iterable[str]) -> bool:
+    """Tells whether a watched run is corrupted or missing by one observation only, so that a second is due soon."""
+    views = (inventory.view(run_id) for run_id in watched)
+    return any(
+        isinstance(view, Absent | ObservedRun)
+        and view.agreeing < CONFIRMED
+        and (isinstance(view, Absent) or view.corrupted)
+        for view in views
+    )
+
+
+def _agreed(before: ObservedRun | None, run: ObservedRun) -> ObservedRun:
+    agrees = before is not None and before.corrupted == run.corrupted
+    return replace(run, agreeing=min(before.agreeing + 1, CONFIRMED)) if before is not None and agrees else run
+
+
+def _by_owner(runs: Iterable[ObservedRun]) -> Mapping[str, tuple[ObservedRun, ...]]:
+    owned: dict[str, list[ObservedRun]] = {}
+    for run in runs:
+        if owner := run.metadata.get(OWNER_KEY):
+            owned.setdefault(owner, []).append(run)
+    return {owner: tuple(members) for owner, members in owned.items()}
+
+
+def _essence(view: RunView) -> object:
+    """Strips what moves all the time and decides nothing: the last request, and agreement past the point of proof."""
+    match view:
+        case ObservedRun():
+            agreeing = view.agreeing if view.corrupted else CONFIRMED
+            return replace(view, last_request_time=None, agreeing=agreeing)
+        case Absent():
+            return min(view.agreeing, CONFIRMED)
+        case _:
+            return view

@@ -1,0 +1,208 @@
+"""The decision about a TrainingRun: from everything observed to what is done now.
+
+Read it from the top: each line of `_decide` is one situation, and the first that applies settles it. Silence of the
+service comes before anything that could act, so that trouble in reaching a run is never taken for its failure.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from tinker_operator.api.meta import ConditionStatus
+from tinker_operator.api.reasons import ConditionType, Reason
+from tinker_operator.api.run_status import CheckpointSummary, TrainingRunStatus
+from tinker_operator.api.training_run import TrainingRun
+from tinker_operator.core.attempts import with_recovery, with_status
+from tinker_operator.core.conditions import Finding, Standing, find_condition
+from tinker_operator.core.creation import continue_creation
+from tinker_operator.core.decision import Decision, decision_findings, held_up, stalled, step
+from tinker_operator.core.hand_over import desired_hand_over, hand_over_document, hand_over_name
+from tinker_operator.core.identity import Binding, bind, next_lineage, origin_of, owner_of
+from tinker_operator.core.inventory import CONFIRMED
+from tinker_operator.core.plan import Plan
+from tinker_operator.core.recovery import begin_recovery, continue_recovery
+from tinker_operator.core.seen import RunSeen
+from tinker_operator.core.world import (
+    Absent,
+    Fault,
+    FinishSession,
+    HandOverSeen,
+    ObservedRun,
+    ReadHandOver,
+    RunView,
+    WriteHandOver,
+)
+
+GRACE_POLLS = 3
+"""Polls that may fail before a live run is no longer called Ready: one lost answer must not page anybody."""
+LAST_REQUEST_EVERY = timedelta(minutes=10)
+"""How often status.lastRequestTime may be the only thing that is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What to do about a TrainingRun now.
+
+    Attributes:
+        decision: Journal, standing and actions.
+        findings: Every condition, before the outcomes are known.
+    """
+
+    decision: Decision
+    findings: tuple[Finding, ...]
+
+    @property
+    def plan(self) -> Plan:
+        """What to do, and when to look again."""
+        return self.decision.plan
+
+
+def plan_run(run: TrainingRun, seen: RunSeen, now: datetime) -> RunPlan:
+    """Decides about a TrainingRun.
+
+    Args:
+        run: The object as the API server has it.
+        seen: What was observed.
+        now: The time of the decision.
+
+    Raises:
+        Unanswered: Something must be read first; decide again with the answer.
+    """
+    owned = seen.inventory.owned.get(owner_of(run, seen.cluster_id), ())
+    binding = bind(run, owned)
+    view = seen.inventory.view(binding.run_id or "")
+    current = with_status(run, _known(run, binding, view, owned))
+    decision = _decide(current, binding, view, seen, now)
+    if run.spec.suspend:
+        decision = _suspended(current, decision)
+    observed = seen.inventory.observed_at is not None
+    return RunPlan(decision, decision_findings(decision, _corrupted(run, view), observed=observed))
+
+
+def _decide(run: TrainingRun, binding: Binding, view: RunView, seen: RunSeen, now: datetime) -> Decision:
+    flight = run.status.recovery.in_flight
+    if view is None:
+        message = "The service has not been asked yet."
+        return Decision(run.status, Standing.IN_PROGRESS, Reason.OBSERVING, message)
+    if isinstance(view, Fault):
+        return _blind(run, view, seen, now)
+    if flight is not None:
+        return continue_recovery(run, flight, view, seen, now)
+    if binding.run_id is None:
+        return continue_creation(run, seen)
+    if view.agreeing < CONFIRMED and (isinstance(view, Absent) or view.corrupted):
+        return _as_before(run)
+    if isinstance(view, Absent):
+        return _not_found(run, binding.run_id)
+    if view.corrupted:
+        return begin_recovery(run, seen, now)
+    return _live(run, seen)
+
+
+def _known(run: TrainingRun, binding: Binding, view: RunView, owned: Iterable[ObservedRun]) -> TrainingRunStatus:
+    """Brings status up to date with what was observed; what could not be observed stays as it was."""
+    status = run.status
+    if not isinstance(view, ObservedRun):
+        return status
+    lineage = next_lineage(run, view.run_id, owned)
+    if status.origin != origin_of(run):
+        status = TrainingRunStatus(
+            observed_generation=status.observed_generation,
+            conditions=status.conditions,
+            session=status.session,
+            recovery=status.recovery.model_copy(update={"restored_from": None}),
+            recoveries=status.recoveries,
+        )
+    last = view.last_checkpoint
+    facts: Mapping[str, object] = {
+        "origin": origin_of(run),
+        "training_run_id": view.run_id,
+        "attempt": binding.attempt,
+        "lineage": lineage,
+        "base_model": view.base_model,
+        "lora_rank": view.lora_rank,
+        "last_checkpoint": CheckpointSummary(path=last.path, time=last.time) if last else None,
+        "last_request_time": view.last_request_time,
+        "creation": None,
+    }
+    newest = max(status.recovery.attempt, binding.attempt)
+    return with_recovery(status.model_copy(update=facts), attempt=newest)
+
+
+def _blind(run: TrainingRun, fault: Fault, seen: RunSeen, now: datetime) -> Decision:
+    ready = find_condition(run.status.conditions, ConditionType.READY)
+    since = seen.inventory.observed_at
+    grace = timedelta(seconds=GRACE_POLLS * run.spec.poll_interval_seconds)
+    if ready is None or ready.status is not ConditionStatus.TRUE or since is None or fault.needs_user:
+        return held_up(run.status, fault.reason, fault.message, fault)
+    left = (since + grace - now).total_seconds()
+    if left <= 0:
+        return held_up(run.status, fault.reason, fault.message, fault)
+    plan = Plan(wake_after=left)
+    return Decision(run.status, Standing.CURRENT, Reason(ready.reason), ready.message, plan, fault)
+
+
+def _as_before(run: TrainingRun) -> Decision:
+    ready = find_condition(run.status.conditions, ConditionType.READY)
+    if ready is not None and ready.status is ConditionStatus.TRUE:
+        return Decision(run.status, Standing.CURRENT, Reason(ready.reason), ready.message)
+    message = "The newest look at the service does not show the run alive; the next one has to agree."
+    return Decision(run.status, Standing.IN_PROGRESS, Reason.CONFIRMING, message)
+
+
+def _not_found(run: TrainingRun, run_id: str) -> Decision:
+    message = (
+        f"Complete listings of the service do not contain run {run_id}. Compare spec.run.trainingRunId with "
+        "`tinker run list`: the full id is <session>:train:<n>, and the key must belong to its owner."
+    )
+    return stalled(run.status, Reason.RUN_NOT_FOUND, message)
+
+
+def _live(run: TrainingRun, seen: RunSeen) -> Decision:
+    status = with_recovery(run.status, exhausted_generation=None, next_attempt_time=None)
+    message = f"Run {status.training_run_id} is alive and not corrupted."
+    if status.session is not None and status.session.training_run_id != status.training_run_id:
+        done = FinishSession(status.session.session_id, success=True, detail=f"handed over to {status.training_run_id}")
+        return step(status, Reason.HANDING_OVER, message, done)
+    answer = seen.ask(ReadHandOver(hand_over_name(run)))
+    if isinstance(answer, Fault):
+        return held_up(status, Reason.HANDING_OVER, message, answer)
+    if isinstance(answer, HandOverSeen) and answer.foreign:
+        message = (
+            f"ConfigMap {hand_over_name(run)} exists and does not belong to this TrainingRun. Delete or rename it, "
+            "so that the hand-over can be written."
+        )
+        return stalled(status, Reason.HAND_OVER_CONFLICT, message)
+    desired = desired_hand_over(run, status)
+    document = hand_over_document(run, desired, seen.cluster_id)
+    if isinstance(answer, HandOverSeen) and answer.document == document:
+        at_rest = status.model_copy(update={"hand_over": desired})
+        return Decision(at_rest, Standing.CURRENT, Reason.LIVE, message)
+    written = step(status, Reason.HANDING_OVER, message, WriteHandOver(desired, document))
+    told = status.hand_over
+    if told is not None and told.attempt == desired.attempt:
+        return replace(written, standing=Standing.CURRENT, reason=Reason.LIVE)
+    return written
+
+
+def _suspended(run: TrainingRun, decision: Decision) -> Decision:
+    message = "spec.suspend is true: nothing is done about this run until it is false. It is still observed."
+    return Decision(run.status, Standing.HELD, Reason.SUSPENDED, message, Plan(), decision.fault)
+
+
+def _corrupted(run: TrainingRun, view: RunView) -> Finding:
+    def finding(status: ConditionStatus, reason: Reason, message: str) -> Finding:
+        return Finding(ConditionType.CORRUPTED, status, reason, message)
+
+    before = find_condition(run.status.conditions, ConditionType.CORRUPTED)
+    match view:
+        case ObservedRun(corrupted=True, agreeing=agreeing) if agreeing >= CONFIRMED:
+            message = f"The service flags run {view.run_id} as corrupted; it does not come back by itself."
+            return finding(ConditionStatus.TRUE, Reason.RUN_CORRUPTED, message)
+        case ObservedRun(corrupted=False):
+            return finding(ConditionStatus.FALSE, Reason.NOT_CORRUPTED, "The service does not flag the run.")
+        case ObservedRun() if before is not None and before.status is ConditionStatus.FALSE:
+            return finding(before.status, Reason(before.reason), before.message)
+        case _:
+            message = "There is no well-formed, confirmed observation of the run to tell from."
+            return finding(ConditionStatus.UNKNOWN, Reason.NOT_OBSERVED, message)

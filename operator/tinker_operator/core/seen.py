@@ -1,0 +1,62 @@
+"""All that a decision about one TrainingRun has to go on, and the way it asks for more.
+
+A decision is run until it stops asking: it calls `ask`, and where the answer is not there yet it ends with
+`Unanswered`; the shell answers that one question and decides again. So what is read follows from the decision
+itself, no list of reads has to be kept beside it, and nothing is read in vain.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from tinker_operator.core.inventory import Inventory
+from tinker_operator.core.world import Answer, Question
+
+
+class Unanswered(Exception):
+    """A decision needs this answer before it can be made.
+
+    Attributes:
+        question: What to find out.
+    """
+
+    def __init__(self, question: Question) -> None:
+        super().__init__(str(question))
+        self.question = question
+
+
+@dataclass(frozen=True, slots=True)
+class RunSeen:
+    """What was observed for one TrainingRun.
+
+    Attributes:
+        cluster_id: First part of the owner key.
+        inventory: The snapshot of the object's connection.
+        answers: Answers had so far in this round.
+    """
+
+    cluster_id: str
+    inventory: Inventory = field(default_factory=Inventory)
+    answers: Mapping[Question, Answer] = field(default_factory=dict)
+
+    def ask(self, question: Question) -> Answer:
+        """Returns the answer.
+
+        Raises:
+            Unanswered: It has not been asked in this round.
+        """
+        if question not in self.answers:
+            raise Unanswered(question)
+        return self.answers[question]
+
+    def learned(self, question: Question, answer: Answer) -> "RunSeen":
+        """Returns the same with one answer more."""
+        return replace(self, answers={**self.answers, question: answer})
+
+
+def next_question(decide: Callable[[], object]) -> Question | None:
+    """Returns what this decision still has to know, None when it can be made."""
+    try:
+        decide()
+    except Unanswered as unanswered:
+        return unanswered.question
+    return None

@@ -1,0 +1,247 @@
+"""Small worlds for decisions about TrainingRuns: objects with sensible defaults, and a service that keeps its word.
+
+`FakeService` is the Tinker service as the decisions see it: sessions, runs and checkpoints, and actions performed on
+them with the deduplication that the real one promises. It is not a double of our own code: it shares none of it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from tinker_operator.api.reasons import Reason
+from tinker_operator.api.run_status import TrainingRunStatus
+from tinker_operator.api.training_run import TrainingRun
+from tinker_operator.core.inventory import Inventory, failed_inventory, next_inventory
+from tinker_operator.core.run_plan import RunPlan, plan_run
+from tinker_operator.core.run_status import next_run_status
+from tinker_operator.core.seen import RunSeen, next_question
+from tinker_operator.core.world import (
+    Absent,
+    Action,
+    Answer,
+    BackendFailed,
+    CheckpointsOf,
+    ConfirmRun,
+    CreateRun,
+    Done,
+    Fault,
+    FinishSession,
+    HandOverSeen,
+    LoadRefused,
+    ObservedCheckpoint,
+    ObservedRun,
+    OpenSession,
+    Outcome,
+    Performed,
+    Question,
+    ReadHandOver,
+    RestoreRun,
+    RunById,
+    RunMade,
+    SessionLost,
+    SessionOpened,
+    WeightsOf,
+    WeightsSeen,
+    WriteHandOver,
+)
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+CLUSTER = "test"
+MODEL, RANK = "Qwen/Qwen3-8B", 8
+FIRST = "s0:train:0"
+UNREACHABLE = Fault(Reason.SERVICE_UNREACHABLE, "No connection to the service. Check the network.")
+SPEC: Mapping[str, Any] = {"run": {"trainingRunId": FIRST}, "recovery": {"enabled": True}}
+
+
+def training_run(
+    spec: Mapping[str, Any] | None = None,
+    *,
+    recovery: Mapping[str, Any] | None = None,
+    generation: int = 1,
+    status: TrainingRunStatus | None = None,
+) -> TrainingRun:
+    """Returns a TrainingRun that adopts `FIRST` with recovery enabled, changed as asked."""
+    merged = {**SPEC, **(spec or {})}
+    merged["recovery"] = {**merged.get("recovery", {}), **(recovery or {})}
+    metadata = {"name": "sft", "namespace": "team", "uid": "uid-1", "generation": generation}
+    run = TrainingRun.model_validate({"metadata": metadata, "spec": merged})
+    return run.model_copy(update={"status": status}) if status else run
+
+
+def path_of(step: int, run_id: str = FIRST) -> str:
+    """Returns the path of a checkpoint."""
+    return f"tinker://{run_id}/weights/step-{step}"
+
+
+def checkpoint(step: int, run_id: str = FIRST, **changes: Any) -> ObservedCheckpoint:
+    """Returns a training checkpoint saved `step` minutes after the start."""
+    made = ObservedCheckpoint(
+        path=path_of(step, run_id), run_id=run_id, time=START + timedelta(minutes=step), size_bytes=100
+    )
+    return replace(made, **changes)
+
+
+@dataclass
+class FakeService:
+    """A Tinker service: runs by id, checkpoints by run, sessions, and the faults that a test switches on."""
+
+    runs: dict[str, ObservedRun] = field(default_factory=dict)
+    checkpoints: dict[str, tuple[ObservedCheckpoint, ...]] = field(default_factory=dict)
+    weights: dict[str, WeightsSeen] = field(default_factory=dict)
+    sessions: dict[str, str] = field(default_factory=dict)
+    finished: set[str] = field(default_factory=set)
+    unloadable: set[str] = field(default_factory=set)
+    backend_failures: int = 0
+    hand_over: str | None = None
+    made_by: dict[tuple[str, int], str] = field(default_factory=dict)
+    down: Fault | None = None
+
+    def add_run(self, run_id: str = FIRST, *steps: int, **changes: Any) -> None:
+        """Puts a run with checkpoints there."""
+        listed = tuple(checkpoint(step, run_id) for step in steps)
+        made = ObservedRun(run_id, MODEL, lora_rank=RANK, last_checkpoint=listed[-1] if listed else None)
+        self.runs[run_id] = replace(made, **changes)
+        self.checkpoints[run_id] = listed
+
+    def corrupt(self, run_id: str = FIRST) -> None:
+        """Flags a run, for good."""
+        self.runs[run_id] = replace(self.runs[run_id], corrupted=True)
+
+    def live(self) -> list[str]:
+        """Returns the runs that training could go on in: not corrupted, and not of a finished session."""
+        return [
+            run_id
+            for run_id, run in self.runs.items()
+            if not run.corrupted and run_id.partition(":train:")[0] not in self.finished
+        ]
+
+    def look(self, previous: Inventory, watched: list[str], now: datetime) -> Inventory:
+        """Returns the next snapshot."""
+        if self.down is not None:
+            return failed_inventory(previous, self.down)
+        return next_inventory(previous, self.runs.values(), watched=watched, now=now)
+
+    def answer(self, question: Question) -> Answer:
+        """Answers as the service would."""
+        match question:
+            case ReadHandOver():
+                return HandOverSeen(self.hand_over)
+            case _ if self.down is not None:
+                return self.down
+            case CheckpointsOf(run_id=run_id):
+                return self.checkpoints[run_id] if run_id in self.runs else Absent()
+            case WeightsOf(path=path):
+                return self.weights.get(path, WeightsSeen(MODEL, is_lora=True, lora_rank=RANK))
+            case RunById(run_id=run_id):
+                return self.runs.get(run_id) or Absent()
+
+    def perform(self, action: Action) -> Outcome:
+        """Does what is asked, once for each deduplication key."""
+        match action:
+            case WriteHandOver(document=document):
+                self.hand_over = document
+                return Done()
+            case _ if self.down is not None:
+                return self.down
+            case OpenSession(key=key):
+                return SessionOpened(self.sessions.setdefault(key, f"s{len(self.sessions) + 1}"))
+            case FinishSession(session_id=session_id):
+                self.finished.add(session_id)
+                return Done()
+            case RestoreRun() | CreateRun():
+                return self._make(action)
+            case ConfirmRun(run_id=run_id):
+                return RunMade(run_id, MODEL, RANK) if run_id in self.runs else BackendFailed("It does not answer.")
+            case _:
+                raise AssertionError(action)
+
+    def _make(self, action: RestoreRun | CreateRun) -> Outcome:
+        if action.session_id in self.finished:
+            return SessionLost("The session is finished.")
+        key = (action.session_id, action.model_seq_id)
+        if key not in self.made_by:
+            if self.backend_failures:
+                self.backend_failures -= 1
+                return BackendFailed("The service failed.")
+            if isinstance(action, RestoreRun) and action.checkpoint in self.unloadable:
+                return LoadRefused("The checkpoint is truncated.")
+            run_id = f"{action.session_id}:train:{action.model_seq_id}"
+            self.made_by[key] = run_id
+            self.add_run(run_id, metadata=action.metadata)
+        return RunMade(self.made_by[key], MODEL, RANK)
+
+
+@dataclass
+class Playing:
+    """One TrainingRun, one service and a clock, driven round by round as the shell does it.
+
+    Attributes:
+        run: The object as the API server has it.
+        service: The service.
+        inventory: The newest snapshot.
+        now: The time.
+        statuses: Every status that was written.
+    """
+
+    run: TrainingRun
+    service: FakeService
+    inventory: Inventory = field(default_factory=Inventory)
+    now: datetime = START + timedelta(hours=2)
+    statuses: list[TrainingRunStatus] = field(default_factory=list)
+
+    def look(self) -> None:
+        """Polls the service."""
+        ids = [self.run.status.training_run_id, self.run.spec.run.training_run_id]
+        self.inventory = self.service.look(self.inventory, [one for one in ids if one], self.now)
+
+    def decide(self) -> RunPlan:
+        """Decides, answering the questions of the decision."""
+        seen = RunSeen(CLUSTER, self.inventory)
+        while question := next_question(partial(plan_run, self.run, seen, self.now)):
+            seen = seen.learned(question, self.service.answer(question))
+        return plan_run(self.run, seen, self.now)
+
+    def act(self, plan: RunPlan) -> tuple[Performed, ...]:
+        """Performs the plan's actions up to the first that meets trouble."""
+        performed: list[Performed] = []
+        for action in plan.plan.actions:
+            performed.append(Performed(action, self.service.perform(action)))
+            if isinstance(performed[-1].outcome, Fault):
+                break
+        return tuple(performed)
+
+    def report(self, plan: RunPlan, performed: tuple[Performed, ...]) -> bool:
+        """Writes the status; tells whether it differs from the one before."""
+        before = self.run.status
+        status = next_run_status(self.run, plan, performed, self.now)
+        self.run = self.run.model_copy(update={"status": status})
+        self.statuses.append(status)
+        return status != before
+
+    def round(self) -> bool:
+        """One reconcile; tells whether anything was done or written."""
+        plan = self.decide()
+        performed = self.act(plan)
+        return self.report(plan, performed) or bool(performed)
+
+    def settle(self, seconds: float = 0.0, rounds: int = 60) -> TrainingRunStatus:
+        """Polls and reconciles until nothing moves any more, after so many seconds; fails if that never happens."""
+        self.now += timedelta(seconds=seconds)
+        for _ in range(rounds):
+            self.look()
+            moved = self.round()
+            self.look()
+            if not moved and not self.round():
+                return self.run.status
+        raise AssertionError(f"not at rest after {rounds} rounds: {self.run.status}")
+
+
+def playing(run: TrainingRun | None = None, *steps: int) -> Playing:
+    """Returns an adopted run with checkpoints at these steps, observed and at rest."""
+    service = FakeService()
+    service.add_run(FIRST, *(steps or (10, 20, 30)))
+    game = Playing(run or training_run(), service)
+    game.settle()
+    return game
