@@ -1,0 +1,1 @@
+"""The HTTP routes, one class per part of the service; each turns a request into records and answers in wire form."""
