@@ -1,0 +1,92 @@
+"""From what a policy saw to a judgement on each checkpoint: who has a say, and what may be deleted of it.
+
+Between the observation (`policy_seen`) and the plan (`policy`); the rules themselves are in `retention`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from tinker_operator.api.checkpoint_policy import CheckpointPolicy
+from tinker_operator.api.training_run import TrainingRun
+from tinker_operator.core.policy_group import Group, age_order, narrowed
+from tinker_operator.core.policy_references import References, followed_runs, run_key
+from tinker_operator.core.policy_seen import Governed, PolicySeen, as_group, governs, lets_go
+from tinker_operator.core.retention import Claim, Due, Judgement, judge
+from tinker_operator.core.world import ObservedCheckpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A training checkpoint and what becomes of it.
+
+    Attributes:
+        checkpoint: The checkpoint.
+        training_run: Name of the TrainingRun that it belongs to, the first by name if several follow its run.
+        judgement: Kept, and why; or Due.
+        withheld: True when a TrainingRun with an incomplete view follows its run too: not to be deleted now.
+    """
+
+    checkpoint: ObservedCheckpoint
+    training_run: str
+    judgement: Judgement
+    withheld: bool = False
+
+
+def judge_governed(
+    policy: CheckpointPolicy, governed: Iterable[Governed], incomplete: Iterable[str], seen: PolicySeen, now: datetime
+) -> tuple[Judged, ...]:
+    """Returns the checkpoints of the TrainingRuns whose view is complete, newest first, each with its judgement.
+
+    Args:
+        policy: The policy that asks.
+        governed: The TrainingRuns that it governs, sorted by name.
+        incomplete: Names of those whose view is not complete. They still have a say over what they share.
+        seen: Policies and references.
+        now: The time to judge at.
+    """
+    groups = {one.run.metadata.name: (one, as_group(one)) for one in governed}
+    unclear = frozenset(incomplete)
+    claims = (claim for one, group in groups.values() for claim in _claims(policy, one.run, group, seen))
+    judgements = judge(claims, seen.references, now)
+    withheld = _shared_with(unclear, groups)
+    owned: dict[str, Judged] = {}
+    for name in (name for name in groups if name not in unclear):
+        for it in groups[name][1].checkpoints:
+            owned.setdefault(it.path, Judged(it, name, judgements[it.path], it.path in withheld))
+    return tuple(sorted(owned.values(), key=lambda one: age_order(one.checkpoint), reverse=True))
+
+
+def deletable(judged: Sequence[Judged]) -> tuple[Judged, ...]:
+    """Returns what a policy that deletes may delete, oldest first; give it what `judge_governed` returned."""
+    return tuple(one for one in reversed(judged) if isinstance(one.judgement, Due) and not one.withheld)
+
+
+def _claims(policy: CheckpointPolicy, run: TrainingRun, group: Group, seen: PolicySeen) -> Iterable[Claim]:
+    yield Claim(group, policy.spec.retention)
+    others = [other for other in seen.policies if _policy_key(other) != _policy_key(policy)]
+    yield from _others_say(others, run, group)
+    for sharer in _sharers(run, seen.references):
+        if not governs(policy, sharer):
+            yield from _others_say(others, sharer, narrowed(group, followed_runs(sharer)))
+
+
+def _others_say(others: Iterable[CheckpointPolicy], run: TrainingRun, group: Group) -> Iterable[Claim]:
+    governing = (other for other in others if governs(other, run))
+    return (Claim(group, other.spec.retention, own=False, deletes=lets_go(other)) for other in governing)
+
+
+def _sharers(run: TrainingRun, references: References) -> Iterable[TrainingRun]:
+    """Other TrainingRuns that follow a run of this one; those that the policy governs have a group of their own."""
+    followers = (other for run_id in followed_runs(run) for other in references.followers.get(run_id, ()))
+    return {run_key(other): other for other in followers if run_key(other) != run_key(run)}.values()
+
+
+def _shared_with(unclear: frozenset[str], groups: Mapping[str, tuple[Governed, Group]]) -> frozenset[str]:
+    runs = {run_id for name in unclear for run_id in followed_runs(groups[name][0].run)}
+    listings = (group.listed.get(run_id, ()) for _, group in groups.values() for run_id in runs)
+    return frozenset(checkpoint.path for listing in listings for checkpoint in listing)
+
+
+def _policy_key(policy: CheckpointPolicy) -> tuple[str, str]:
+    return policy.metadata.namespace, policy.metadata.name
