@@ -1,0 +1,114 @@
+"""`tinker-operator`: the command. Reads settings, runs the operator, and says in one line what is wrong with them."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from tinker_operator.cli.logs import configure_logs
+from tinker_operator.cli.settings import InvalidSettings, Settings
+from tinker_operator.controllers.composition import Deployment, run_operator
+from tinker_operator.engine.elector import LeadershipLost
+from tinker_operator.engine.kube_errors import CredentialsInvalid, KubeError
+
+BAD_SETTING = 2
+FAILED = 1
+
+
+@click.group()
+@click.version_option(package_name="tinker-operator")
+def command() -> None:
+    """Keeps training runs of the Tinker service alive and their checkpoints tidy, by declaration."""
+
+
+@command.command()
+@click.option(
+    "--kubeconfig",
+    type=click.Path(path_type=Path),
+    help="Kubeconfig file. Default: KUBECONFIG, ~/.kube/config, or the pod's own service account.",
+)
+@click.option("--namespace", "namespaces", multiple=True, metavar="NS", help="Namespace to watch; may be repeated.")
+@click.option("--all-namespaces", is_flag=True, help="Watch every namespace. The default when no --namespace is given.")
+@click.option(
+    "--cluster-id",
+    metavar="ID",
+    help="Name of this cluster in the owner key that remote runs carry. Set it to find the runs again after the "
+    "cluster was rebuilt. Default: the uid of namespace kube-system.",
+)
+@click.option(
+    "--allow-base-url",
+    "allowed_urls",
+    multiple=True,
+    metavar="URL",
+    help="Base URL that a Secret may name beside the operator's own; may be repeated.",
+)
+@click.option(
+    "--lease-namespace",
+    metavar="NS",
+    help="Namespace of the leader-election Lease. Default: the pod's own; outside of a pod there is no election.",
+)
+@click.option("--log-format", type=click.Choice(["auto", "json", "text"]), default="auto", help="Form of the logs.")
+@click.option("--debug", is_flag=True, help="Log more.")
+def run(  # noqa: PLR0917 - click names them
+    kubeconfig: Path | None,
+    namespaces: tuple[str, ...],
+    all_namespaces: bool,
+    cluster_id: str | None,
+    allowed_urls: tuple[str, ...],
+    lease_namespace: str | None,
+    log_format: str,
+    debug: bool,
+) -> None:
+    """Run the operator until SIGTERM.
+
+    The default service and key come from TINKER_BASE_URL and TINKER_API_KEY; a TrainingRun may name a Secret of its
+    own instead (spec.credentialsRef).
+    """
+    if namespaces and all_namespaces:
+        raise InvalidSettings("--namespace and --all-namespaces exclude each other: give one of them")
+    if kubeconfig is not None and not kubeconfig.is_file():
+        raise InvalidSettings(f"--kubeconfig {kubeconfig}: no such file; give the path of a kubeconfig")
+    settings = Settings.read(
+        os.environ,
+        kubeconfig=kubeconfig,
+        namespaces=namespaces,
+        cluster_id=cluster_id,
+        allowed_urls=allowed_urls,
+        lease_namespace=lease_namespace,
+    )
+    configure_logs(json=None if log_format == "auto" else log_format == "json", debug=debug)
+    asyncio.run(_until_signalled(settings.deployment()))
+
+
+async def _until_signalled(deployment: Deployment) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    await run_operator(deployment, stop)
+
+
+def main() -> NoReturn:
+    """Runs the command and exits: 0 when it ended as asked, 1 when it failed, 2 when a setting is wrong."""
+    try:
+        command.main(standalone_mode=False)
+    except click.UsageError as error:
+        _end(BAD_SETTING, f"{error.format_message()} See {error.ctx.command_path if error.ctx else ''} --help.")
+    except InvalidSettings as error:
+        _end(BAD_SETTING, f"{error}.")
+    except CredentialsInvalid as error:
+        _end(BAD_SETTING, str(error))
+    except (KubeError, LeadershipLost) as error:
+        _end(FAILED, str(error))
+    except click.Abort:
+        _end(FAILED, "interrupted.")
+    sys.exit(0)
+
+
+def _end(status: int, message: str) -> NoReturn:
+    click.echo(f"tinker-operator: {message}", err=True)
+    sys.exit(status)

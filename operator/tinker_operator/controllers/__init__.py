@@ -1,0 +1,1 @@
+"""The shell, one module per duty: observe, act, report. What to do is decided in `core`."""

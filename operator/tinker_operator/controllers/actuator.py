@@ -1,0 +1,205 @@
+"""Performs actions, one by one, and tells what came of each. Every action may be repeated after a crash."""
+
+from tinker_operator.api.meta import GROUP, VERSION
+from tinker_operator.api.run_spec import CreateRun as CreateSpec
+from tinker_operator.api.training_run import TrainingRun
+from tinker_operator.controllers.observer import HAND_OVER_ENTRY
+from tinker_operator.controllers.translate import fault_of, kube_fault
+from tinker_operator.core.world import (
+    Action,
+    BackendFailed,
+    ConfirmRun,
+    CreateRun,
+    DeleteCheckpoint,
+    Done,
+    Fault,
+    FinishSession,
+    LoadRefused,
+    OpenSession,
+    Outcome,
+    PreconditionFailed,
+    RestoreRun,
+    RunMade,
+    SessionLost,
+    SessionOpened,
+    StillPending,
+    WriteHandOver,
+)
+from tinker_operator.engine.kube import KubeApi
+from tinker_operator.engine.kube_errors import KubeError
+from tinker_operator.tinker.client import TinkerClient
+from tinker_operator.tinker.errors import (
+    BadRequest,
+    CallNotPossible,
+    Conflict,
+    FutureCategory,
+    FutureFailed,
+    FuturePending,
+    Gone,
+    NotFound,
+    RouteMissing,
+    TinkerError,
+    Unprocessable,
+)
+from tinker_operator.tinker.models import LoraConfig
+from tinker_operator.tinker.paths import TinkerPath
+
+LOAD_WAIT_SECONDS = 15.0
+"""How long one round waits for a load; a longer one is asked about again in the next round."""
+SESSION_TAGS = ("tinker-operator",)
+MANAGED_BY = {"app.kubernetes.io/managed-by": "tinker-operator"}
+
+
+async def perform_remote(action: Action, run: TrainingRun | None, client: TinkerClient) -> Outcome:
+    """Performs an action at the service.
+
+    Args:
+        action: What to do.
+        run: The object that it is done for; needed to create its run.
+        client: The service.
+    """
+    try:
+        match action:
+            case OpenSession():
+                return await _open(action, client)
+            case CreateRun() if run is not None and run.spec.run.create is not None:
+                return await _create(action, run.spec.run.create, client)
+            case RestoreRun():
+                return await _restore(action, client)
+            case ConfirmRun():
+                return await _confirm(action.run_id, client)
+            case FinishSession():
+                return await _finish(action, client)
+            case DeleteCheckpoint():
+                return await _delete(action, client)
+            case _:
+                raise AssertionError(f"not an action of the service: {action}")
+    except TinkerError as error:
+        return fault_of(error)
+
+
+async def _open(action: OpenSession, client: TinkerClient) -> Outcome:
+    session = await client.create_session(tags=SESSION_TAGS, user_metadata=action.metadata, idempotency_key=action.key)
+    return SessionOpened(session)
+
+
+async def _create(action: CreateRun, wanted: CreateSpec, client: TinkerClient) -> Outcome:
+    lora = LoraConfig(
+        rank=wanted.lora.rank,
+        seed=wanted.lora.seed,
+        train_unembed=wanted.lora.train_unembed,
+        train_mlp=wanted.lora.train_mlp,
+        train_attn=wanted.lora.train_attention,
+    )
+    try:
+        run_id = await client.create_model(
+            session_id=action.session_id,
+            model_seq_id=action.model_seq_id,
+            base_model=wanted.base_model,
+            lora=lora,
+            user_metadata=action.metadata,
+            wait_seconds=LOAD_WAIT_SECONDS,
+        )
+    except TinkerError as error:
+        return _refusal(error)
+    return await _confirm(run_id, client)
+
+
+async def _restore(action: RestoreRun, client: TinkerClient) -> Outcome:
+    try:
+        run_id = await client.load_weights(
+            session_id=action.session_id,
+            model_seq_id=action.model_seq_id,
+            path=TinkerPath.parse(action.checkpoint),
+            optimizer=action.restore_optimizer,
+            user_metadata=action.metadata,
+            wait_seconds=LOAD_WAIT_SECONDS,
+        )
+    except TinkerError as error:
+        return _refusal(error)
+    return await _confirm(run_id, client)
+
+
+def _refusal(error: TinkerError) -> Outcome:
+    """Tells whether it was the request, the service or the way there that failed; only the first is a verdict."""
+    match error:
+        case FuturePending():
+            return StillPending()
+        case FutureFailed(category=FutureCategory.USER):
+            return LoadRefused(str(error))
+        case FutureFailed() | Conflict():
+            return BackendFailed(str(error))
+        case Gone():
+            return SessionLost(str(error))
+        case BadRequest() | Unprocessable() | NotFound() | CallNotPossible():
+            return LoadRefused(str(error))
+        case _:
+            return fault_of(error)
+
+
+async def _confirm(run_id: str, client: TinkerClient) -> Outcome:
+    try:
+        info = await client.get_info(run_id)
+    except (NotFound, BadRequest, Gone) as error:
+        return BackendFailed(f"The run was made, but its model does not answer: {error}")
+    except RouteMissing:
+        return RunMade(run_id, None, None)
+    return RunMade(run_id, info.base_model, info.lora_rank)
+
+
+async def _finish(action: FinishSession, client: TinkerClient) -> Outcome:
+    try:
+        await client.finish_session(action.session_id, "success" if action.success else "errored", action.detail)
+    except (NotFound, RouteMissing, Gone, Conflict):
+        return Done()
+    return Done()
+
+
+async def _delete(action: DeleteCheckpoint, client: TinkerClient) -> Outcome:
+    listed = {one.tinker_path: one for one in await client.list_checkpoints(action.run_id)}
+    present = listed.get(action.path)
+    if present is None:
+        return Done()
+    if (present.time, present.size_bytes) != (action.expected_time, action.expected_size):
+        return PreconditionFailed(f"{action.path} was saved again since it was judged.")
+    if present.public:
+        return PreconditionFailed(f"{action.path} was published since it was judged.")
+    try:
+        await client.delete_checkpoint(TinkerPath.parse(action.path))
+    except NotFound:
+        return Done()
+    return Done()
+
+
+async def write_hand_over(action: WriteHandOver, run: TrainingRun, api: KubeApi) -> Outcome:
+    """Makes the hand-over ConfigMap say what it should; it goes with its TrainingRun."""
+    owner = {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": run.kind,
+        "name": run.metadata.name,
+        "uid": run.metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+    entries = {HAND_OVER_ENTRY: action.document}
+    try:
+        await api.apply_config_map(run.metadata.namespace, action.states.config_map, entries, owner, MANAGED_BY)
+    except KubeError as error:
+        return kube_fault(error)
+    return Done()
+
+
+async def perform(action: Action, run: TrainingRun | None, api: KubeApi, client: TinkerClient | Fault) -> Outcome:
+    """Performs any action.
+
+    Args:
+        action: What to do.
+        run: The object that it is done for.
+        api: The Kubernetes API.
+        client: The object's service, or why there is none.
+    """
+    if isinstance(action, WriteHandOver) and run is not None:
+        return await write_hand_over(action, run, api)
+    if isinstance(client, Fault):
+        return client
+    return await perform_remote(action, run, client)

@@ -1,0 +1,145 @@
+"""Puts the operator together: settings in, a running engine out. The one place where every part is named."""
+
+import asyncio
+import os
+import random
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from tinker_operator.controllers.accounts import Credentials, Keyring
+from tinker_operator.controllers.checkpoint_policy import reconcile_checkpoint_policy
+from tinker_operator.controllers.objects import CHECKPOINT_POLICIES, TRAINING_RUNS
+from tinker_operator.controllers.poller import Poller
+from tinker_operator.controllers.reporter import Reporter
+from tinker_operator.controllers.services import Services
+from tinker_operator.controllers.sessions import SessionKeeper
+from tinker_operator.controllers.shell import Shell
+from tinker_operator.controllers.training_run import reconcile_training_run
+from tinker_operator.controllers.wakes import wakes
+from tinker_operator.engine.elector import Elector, KubeLease
+from tinker_operator.engine.engine import Engine
+from tinker_operator.engine.events import EventRecorder
+from tinker_operator.engine.keys import ObjectKey
+from tinker_operator.engine.kopf_source import KopfSource
+from tinker_operator.engine.kube import KubeApi
+from tinker_operator.engine.kube_errors import KubeUnavailable
+from tinker_operator.engine.lease import LeaseTimings
+from tinker_operator.engine.store import Store
+from tinker_operator.engine.workqueue import WorkQueue
+
+RESOURCES = (TRAINING_RUNS, CHECKPOINT_POLICIES)
+LEASE_NAME = "tinker-operator"
+START_RETRY_SECONDS = 2.0
+"""Pause between two questions to an API server that does not answer at the start."""
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """How one operator process is deployed.
+
+    Attributes:
+        kubeconfig: Kubeconfig file; None for KUBECONFIG, ~/.kube/config or the pod's own credentials.
+        namespaces: Namespaces to watch; empty for all.
+        cluster_id: First part of owner keys; None for the uid of namespace kube-system.
+        own: The operator's own credentials; None when every object brings its own.
+        default_url: Base URL for Secrets that name none.
+        allowed_urls: Base URLs that a Secret may name.
+        lease_namespace: Namespace of the leader-election Lease; None to run without election.
+    """
+
+    kubeconfig: Path | None
+    namespaces: tuple[str, ...]
+    cluster_id: str | None
+    own: Credentials | None
+    default_url: str
+    allowed_urls: frozenset[str]
+    lease_namespace: str | None
+
+
+def utc_now() -> datetime:
+    """Returns the wall clock: the only place where the operator reads it."""
+    return datetime.now(UTC)  # noqa: TID251 - the composition root hands the clock to everybody else
+
+
+def whole_seconds() -> datetime:
+    """Returns the wall clock as status shows it: metav1.Time has no fractions of a second."""
+    return utc_now().replace(microsecond=0)
+
+
+async def run_operator(deployment: Deployment, stop: asyncio.Event) -> None:
+    """Runs the operator until asked to stop.
+
+    Args:
+        deployment: How it is deployed.
+        stop: Set to end within ten seconds.
+
+    Raises:
+        LeadershipLost: Another replica may lead; the process must exit.
+        CredentialsInvalid: There is no way to reach the API server.
+    """
+    async with await KubeApi.connect(deployment.kubeconfig) as api:
+        cluster_id = deployment.cluster_id or await _when_answered(api.kube_system_uid, stop)
+        if cluster_id is not None:
+            await _run(deployment, api, cluster_id, stop)
+
+
+async def _when_answered(ask: Callable[[], Awaitable[str]], stop: asyncio.Event) -> str | None:
+    """Returns the answer as soon as the API server gives it; None when asked to stop first."""
+    while not stop.is_set():
+        try:
+            return await ask()
+        except KubeUnavailable as error:
+            log.warning("api_server_unavailable", message=str(error))
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), START_RETRY_SECONDS)
+    return None
+
+
+async def _run(deployment: Deployment, api: KubeApi, cluster_id: str, stop: asyncio.Event) -> None:
+    store = Store()
+    queue = WorkQueue(time.monotonic, rng=random.random)
+    keyring = Keyring(api, deployment.own, deployment.default_url, deployment.allowed_urls)
+    services = Services(keyring, clock=utc_now, monotonic=time.monotonic)
+    poller = Poller(services, store, queue, cluster_id=cluster_id, rng=random.random)
+    identity = f"{socket.gethostname()}_{os.getpid()}"
+    reporter = Reporter(api, store, EventRecorder(api, instance=identity, clock=utc_now))
+    shell = Shell(store, api, services, poller, reporter, cluster_id, whole_seconds)
+    engine = Engine(
+        RESOURCES,
+        lambda key: _reconcile(shell, key),
+        api=api,
+        store=store,
+        queue=queue,
+        source=KopfSource(RESOURCES, kubeconfig=deployment.kubeconfig, namespaces=deployment.namespaces, clock=utc_now),
+        wakes=lambda change: wakes(store, change),
+        elector=_elector(deployment, api, identity),
+        monotonic=time.monotonic,
+        namespaces=deployment.namespaces,
+        while_leading=(poller.run, SessionKeeper(store, services).run),
+    )
+    log.info("operator_started", cluster_id=cluster_id, namespaces=deployment.namespaces or "all")
+    try:
+        await engine.run(stop)
+    finally:
+        await services.close()
+        log.info("operator_ended")
+
+
+async def _reconcile(shell: Shell, key: ObjectKey) -> float | None:
+    reconcile = reconcile_training_run if key.kind == TRAINING_RUNS.kind else reconcile_checkpoint_policy
+    return await reconcile(shell, key)
+
+
+def _elector(deployment: Deployment, api: KubeApi, identity: str) -> Elector | None:
+    if deployment.lease_namespace is None:
+        return None
+    storage = KubeLease(api, deployment.lease_namespace, LEASE_NAME)
+    return Elector(storage, identity, timings=LeaseTimings(), monotonic=time.monotonic, clock=utc_now)

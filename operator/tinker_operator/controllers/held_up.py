@@ -1,0 +1,25 @@
+"""How a round that could not be finished comes back: by the work queue's growing back-off."""
+
+from tinker_operator.core.run_status import Requeue
+from tinker_operator.core.world import Fault
+
+
+class HeldUp(Exception):  # noqa: N818 - it is what happened; the work queue makes a back-off of it
+    """Something that the round needs could not be had.
+
+    Attributes:
+        remedy: Present because the words are ours, and so may be logged.
+    """
+
+    remedy = ""
+
+
+def settled(requeue: Requeue, fault: Fault | None) -> float | None:
+    """Returns when to look again, in seconds, or None.
+
+    Raises:
+        HeldUp: The round is to be repeated with a growing back-off.
+    """
+    if requeue.backed_off:
+        raise HeldUp(fault.message if fault else "The service failed; the round is repeated.")
+    return requeue.after

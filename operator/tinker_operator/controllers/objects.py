@@ -1,0 +1,67 @@
+"""Objects of the store as types, and the few questions that the shell has about them."""
+
+from collections.abc import Iterator
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from tinker_operator.api.checkpoint_policy import CheckpointPolicy
+from tinker_operator.api.meta import GROUP, VERSION, ApiModel
+from tinker_operator.api.reasons import Reason
+from tinker_operator.api.training_run import TrainingRun
+from tinker_operator.controllers.accounts import OWN_ACCOUNT, Account
+from tinker_operator.core.world import Fault
+from tinker_operator.engine.keys import KubeObject, ObjectKey, Resource
+from tinker_operator.engine.store import Store
+
+TRAINING_RUNS = Resource(GROUP, VERSION, "trainingruns", "TrainingRun")
+CHECKPOINT_POLICIES = Resource(GROUP, VERSION, "checkpointpolicies", "CheckpointPolicy")
+
+M = TypeVar("M", bound=ApiModel)
+
+
+def account_of(run: TrainingRun) -> Account:
+    """Returns whose key the object uses."""
+    reference = run.spec.credentials_ref
+    return Account(run.metadata.namespace, reference.name) if reference else OWN_ACCOUNT
+
+
+def parsed(model: type[M], obj: KubeObject | None) -> M | None:
+    """Returns the object as its type; None when it does not exist or does not parse, which its own controller tells."""
+    if obj is None:
+        return None
+    try:
+        return model.model_validate(obj)
+    except ValidationError:
+        return None
+
+
+def training_runs(store: Store, namespace: str | None = None) -> Iterator[TrainingRun]:
+    """Yields every TrainingRun that parses, of one namespace or of all."""
+    return _all(store, TRAINING_RUNS, TrainingRun, namespace)
+
+
+def unparsed(store: Store) -> Fault | None:
+    """Returns a fault when a TrainingRun anywhere does not parse: what it refers to is unknown, so nothing goes."""
+    broken = [key for key, obj in store.by_kind(TRAINING_RUNS.kind).items() if parsed(TrainingRun, obj) is None]
+    if not broken:
+        return None
+    names = ", ".join(f"{key.namespace}/{key.name}" for key in sorted(broken)[:3])
+    message = f"TrainingRun {names} does not parse, so what it refers to is unknown. Correct or delete it."
+    return Fault(Reason.INVALID_SPEC, message, needs_user=True)
+
+
+def checkpoint_policies(store: Store, namespace: str) -> Iterator[CheckpointPolicy]:
+    """Yields every CheckpointPolicy of a namespace that parses."""
+    return _all(store, CHECKPOINT_POLICIES, CheckpointPolicy, namespace)
+
+
+def _all(store: Store, resource: Resource, model: type[M], namespace: str | None) -> Iterator[M]:
+    for key, obj in tuple(store.by_kind(resource.kind).items()):
+        if namespace in {None, key.namespace} and (one := parsed(model, obj)) is not None:
+            yield one
+
+
+def key_of_run(run: TrainingRun) -> ObjectKey:
+    """Returns the work queue's name for the object."""
+    return ObjectKey(TRAINING_RUNS.kind, run.metadata.namespace, run.metadata.name)

@@ -1,0 +1,71 @@
+"""Answers the questions of a decision, one at a time. A missing answer is a Fault, never a guess."""
+
+from tinker_operator.controllers.translate import fault_of, kube_fault, observed_checkpoint, observed_run, weights_seen
+from tinker_operator.core.world import (
+    Absent,
+    Answer,
+    CheckpointsOf,
+    Fault,
+    HandOverSeen,
+    Question,
+    ReadHandOver,
+    RunById,
+    WeightsOf,
+    WeightsSeen,
+)
+from tinker_operator.engine.keys import KubeObject
+from tinker_operator.engine.kube import CONFIG_MAPS, KubeApi
+from tinker_operator.engine.kube_errors import KubeError
+from tinker_operator.tinker.client import TinkerClient
+from tinker_operator.tinker.errors import NotFound, RouteMissing, TinkerError
+from tinker_operator.tinker.paths import TinkerPath
+
+HAND_OVER_ENTRY = "handover.json"
+
+
+async def remote_answer(question: CheckpointsOf | WeightsOf | RunById, client: TinkerClient) -> Answer:
+    """Returns the service's answer; a service that says it does not have it answers Absent."""
+    try:
+        match question:
+            case CheckpointsOf(run_id=run_id):
+                return tuple(observed_checkpoint(one, run_id) for one in await client.list_checkpoints(run_id))
+            case WeightsOf(path=path):
+                return weights_seen(await client.weights_info(TinkerPath.parse(path)))
+            case RunById(run_id=run_id):
+                return observed_run(await client.get_training_run(run_id))
+    except NotFound:
+        return Absent()
+    except RouteMissing as error:
+        # What a service cannot tell is not held against a checkpoint: the load itself is the proof.
+        return WeightsSeen(None, is_lora=True, lora_rank=None) if isinstance(question, WeightsOf) else fault_of(error)
+    except TinkerError as error:
+        return fault_of(error)
+
+
+async def hand_over_answer(question: ReadHandOver, owner: KubeObject, api: KubeApi) -> Answer:
+    """Returns what the hand-over ConfigMap says, and whether it is this object's."""
+    metadata = owner["metadata"]
+    try:
+        found = await api.get_object(CONFIG_MAPS, metadata["namespace"], question.name)
+    except KubeError as error:
+        return kube_fault(error)
+    if found is None:
+        return HandOverSeen(None)
+    owners = {reference["uid"] for reference in found["metadata"].get("ownerReferences") or ()}
+    return HandOverSeen((found.get("data") or {}).get(HAND_OVER_ENTRY), foreign=metadata["uid"] not in owners)
+
+
+async def answer(question: Question, owner: KubeObject, api: KubeApi, client: TinkerClient | Fault) -> Answer:
+    """Returns the answer to any question.
+
+    Args:
+        question: What to find out.
+        owner: The object that the decision is about.
+        api: The Kubernetes API.
+        client: The object's service, or why there is none.
+    """
+    if isinstance(question, ReadHandOver):
+        return await hand_over_answer(question, owner, api)
+    if isinstance(client, Fault):
+        return client
+    return await remote_answer(question, client)

@@ -1,0 +1,127 @@
+"""The connections in use: one client and one inventory for each distinct key, polled once for all who share it.
+
+The poller refreshes an account; the observer and the actuator ask for its client. Nothing is decided here.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from tinker_operator.controllers.accounts import Account, Credentials, Keyring, connect
+from tinker_operator.controllers.translate import fault_of, observed_run
+from tinker_operator.core.inventory import Inventory, failed_inventory, next_inventory
+from tinker_operator.core.world import Fault
+from tinker_operator.tinker.client import TinkerClient
+from tinker_operator.tinker.errors import TinkerError
+
+
+@dataclass(slots=True)
+class Service:
+    """One connection with what is known through it.
+
+    Attributes:
+        client: Calls to the service.
+        inventory: The newest snapshot.
+        polled_at: Monotonic time, in seconds, of the newest look; None before the first.
+        lock: Held while looking, so that accounts with the same key share a look instead of repeating it.
+    """
+
+    client: TinkerClient
+    inventory: Inventory = field(default_factory=Inventory)
+    polled_at: float | None = None
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def look(self, watched: Iterable[str], clock: Callable[[], datetime]) -> None:
+        """Replaces the snapshot by a new look at every run; trouble becomes the snapshot's fault."""
+        try:
+            runs = await self.client.training_runs()
+        except TinkerError as error:
+            self.inventory = failed_inventory(self.inventory, fault_of(error))
+            return
+        observed = [observed_run(run) for run in runs]
+        self.inventory = next_inventory(self.inventory, observed, watched=watched, now=clock())
+
+
+class Services:
+    """Every service in use, by credentials.
+
+    Args:
+        keyring: How an account becomes credentials.
+        clock: Wall clock, timezone-aware.
+        monotonic: Monotonic clock, in seconds.
+    """
+
+    def __init__(self, keyring: Keyring, *, clock: Callable[[], datetime], monotonic: Callable[[], float]) -> None:
+        self._keyring = keyring
+        self._clock = clock
+        self._monotonic = monotonic
+        self._by_credentials: dict[Credentials, Service] = {}
+        self._by_account: dict[Account, Service | Fault] = {}
+        self._used_by: dict[Account, Credentials] = {}
+
+    def of(self, account: Account) -> Service | Fault | None:
+        """Returns the account's service, what is wrong with the account, or None before its first refresh."""
+        return self._by_account.get(account)
+
+    def inventory_of(self, account: Account) -> Inventory:
+        """Returns what is known through the account; an account that is at fault knows that fault."""
+        match self._by_account.get(account):
+            case Service() as service:
+                return service.inventory
+            case Fault() as fault:
+                return Inventory(fault=fault)
+            case _:
+                return Inventory()
+
+    async def refresh(self, account: Account, watched: Iterable[str], *, max_age_seconds: float) -> None:
+        """Reads the account's key again and looks at its service, unless somebody else just has.
+
+        Args:
+            account: Whose key.
+            watched: Ids of runs whose absence matters.
+            max_age_seconds: A look that is younger is not repeated.
+        """
+        credentials = await self._keyring.credentials(account)
+        if isinstance(credentials, Fault):
+            await self._detach(account)
+            self._by_account[account] = credentials
+            return
+        service = await self._attach(account, credentials)
+        if isinstance(service, Fault):
+            return
+        async with service.lock:
+            age = None if service.polled_at is None else self._monotonic() - service.polled_at
+            if age is None or age >= max_age_seconds:
+                await service.look(watched, self._clock)
+                service.polled_at = self._monotonic()
+
+    async def _attach(self, account: Account, credentials: Credentials) -> Service | Fault:
+        if self._used_by.get(account) != credentials:
+            await self._detach(account)
+        service = self._by_credentials.get(credentials)
+        if service is None:
+            client = connect(credentials, account)
+            if isinstance(client, Fault):
+                self._by_account[account] = client
+                return client
+            service = self._by_credentials[credentials] = Service(client)
+        self._used_by[account] = credentials
+        self._by_account[account] = service
+        return service
+
+    async def forget(self, account: Account) -> None:
+        """Drops an account that no object uses any more, and its connection with the last of them."""
+        await self._detach(account)
+
+    async def _detach(self, account: Account) -> None:
+        self._by_account.pop(account, None)
+        credentials = self._used_by.pop(account, None)
+        if credentials is not None and credentials not in self._used_by.values():
+            service = self._by_credentials.pop(credentials)
+            await service.client.close()
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        for account in tuple(self._by_account):
+            await self._detach(account)

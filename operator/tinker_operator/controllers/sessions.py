@@ -1,0 +1,84 @@
+"""Keeps the operator's own sessions alive, and ends those whose object is gone.
+
+A session that stops beating may be ended by the service, and its run with it. Which sessions are wanted is read from
+status at every beat, so a restarted operator goes on where the last one stopped.
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+import structlog
+
+from tinker_operator.api.training_run import TrainingRun
+from tinker_operator.controllers.accounts import Account
+from tinker_operator.controllers.objects import account_of, training_runs
+from tinker_operator.controllers.services import Service, Services
+from tinker_operator.engine.store import Store
+from tinker_operator.tinker.errors import TinkerError
+
+BEAT_SECONDS = 10.0
+"""Pause between heartbeats; what the official client beats with."""
+log = structlog.get_logger(__name__)
+
+
+def held_sessions(run: TrainingRun) -> frozenset[str]:
+    """Returns the sessions that this object needs alive: its run's, its creation's, its recovery's."""
+    status = run.status
+    ids = (
+        status.session.session_id if status.session else None,
+        status.creation.session_id if status.creation else None,
+        status.recovery.in_flight.session_id if status.recovery.in_flight else None,
+    )
+    return frozenset(session_id for session_id in ids if session_id is not None)
+
+
+class SessionKeeper:
+    """Beats for every session that a TrainingRun holds.
+
+    Args:
+        store: Tells which sessions are held.
+        services: Connections to beat on.
+    """
+
+    def __init__(self, store: Store, services: Services) -> None:
+        self._store = store
+        self._services = services
+        self._orphans: dict[str, Account] = {}
+
+    async def run(self) -> None:
+        """Beats until cancelled."""
+        before: Mapping[str, tuple[str, Account]] = {}
+        while True:
+            held = {
+                session: (run.metadata.uid, account_of(run))
+                for run in training_runs(self._store)
+                for session in held_sessions(run)
+            }
+            living = {run.metadata.uid for run in training_runs(self._store)}
+            self._orphans |= {session: account for session, (uid, account) in before.items() if uid not in living}
+            await asyncio.gather(
+                *(self._beat(session, account) for session, (_, account) in held.items()),
+                *(self._finish(session, account) for session, account in tuple(self._orphans.items())),
+            )
+            before = held
+            await asyncio.sleep(BEAT_SECONDS)
+
+    async def _beat(self, session: str, account: Account) -> None:
+        service = self._services.of(account)
+        if not isinstance(service, Service):
+            return
+        try:
+            await service.client.heartbeat(session)
+        except TinkerError as error:
+            log.debug("heartbeat_missed", session=session, error=error.reason)
+
+    async def _finish(self, session: str, account: Account) -> None:
+        """Ends a session whose TrainingRun was deleted; tried at each beat until it is done or the key is gone."""
+        service = self._services.of(account)
+        if isinstance(service, Service):
+            try:
+                await service.client.finish_session(session, "success", "its TrainingRun was deleted")
+            except TinkerError as error:
+                if error.transient:
+                    return
+        del self._orphans[session]

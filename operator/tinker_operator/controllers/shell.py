@@ -1,0 +1,46 @@
+"""What the controllers work with, made once by the composition root."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from tinker_operator.api.reasons import Reason
+from tinker_operator.api.training_run import TrainingRun
+from tinker_operator.controllers.objects import account_of
+from tinker_operator.controllers.poller import Poller
+from tinker_operator.controllers.reporter import Reporter
+from tinker_operator.controllers.services import Service, Services
+from tinker_operator.core.world import Fault
+from tinker_operator.engine.kube import KubeApi
+from tinker_operator.engine.store import Store
+from tinker_operator.tinker.client import TinkerClient
+
+NOT_ASKED = Fault(Reason.OBSERVING, "The service has not been asked yet.")
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """What the controllers work with.
+
+    Attributes:
+        store: Objects as the cluster has them.
+        api: The Kubernetes API.
+        services: Connections and inventories.
+        poller: Asked for a look when a run is new to the inventory.
+        reporter: The only writer of status.
+        cluster_id: First part of owner keys.
+        clock: Wall clock, timezone-aware.
+    """
+
+    store: Store
+    api: KubeApi
+    services: Services
+    poller: Poller
+    reporter: Reporter
+    cluster_id: str
+    clock: Callable[[], datetime]
+
+    def client_of(self, run: TrainingRun) -> TinkerClient | Fault:
+        """Returns the client for the object's service, or why there is none."""
+        service = self.services.of(account_of(run))
+        return service.client if isinstance(service, Service) else service or NOT_ASKED

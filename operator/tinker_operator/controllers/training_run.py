@@ -1,0 +1,68 @@
+"""TrainingRun: observe, plan, act, report. Every branch is in `core`; this is the order of the four."""
+
+from datetime import datetime
+from functools import partial
+
+from pydantic import ValidationError
+
+from tinker_operator.api.training_run import TrainingRun
+from tinker_operator.controllers.actuator import perform
+from tinker_operator.controllers.held_up import settled
+from tinker_operator.controllers.invalid import report_invalid
+from tinker_operator.controllers.objects import TRAINING_RUNS, account_of
+from tinker_operator.controllers.observer import answer
+from tinker_operator.controllers.shell import Shell
+from tinker_operator.core.identity import followed
+from tinker_operator.core.run_plan import plan_run
+from tinker_operator.core.run_status import next_run_status, outcome_fault, requeue
+from tinker_operator.core.seen import RunSeen, next_question
+from tinker_operator.core.telemetry import run_events
+from tinker_operator.core.world import Action, Fault, Performed
+from tinker_operator.engine.keys import KubeObject, ObjectKey
+
+
+async def reconcile_training_run(shell: Shell, key: ObjectKey) -> float | None:
+    """Brings one TrainingRun forward by one step.
+
+    Returns:
+        Seconds after which it must be looked at even if nothing changes; None for never.
+
+    Raises:
+        HeldUp: Something could not be had; the work queue backs off.
+        WriteConflict: The object changed meanwhile.
+    """
+    obj = shell.store.get(key)
+    if obj is None or obj["metadata"].get("deletionTimestamp"):
+        return None
+    try:
+        run = TrainingRun.model_validate(obj)
+    except ValidationError as error:
+        await report_invalid(shell, TRAINING_RUNS, obj, error)
+        return None
+    now = shell.clock()
+    seen = await _observe(shell, run, obj, now)
+    plan = plan_run(run, seen, now)
+    performed = await _act(shell, run, plan.plan.actions)
+    status = next_run_status(run, plan, performed, shell.clock())
+    await shell.reporter.report(TRAINING_RUNS, key, obj, status, run_events(run.status, status))
+    fault = outcome_fault(performed) or plan.decision.fault
+    return settled(requeue(plan.plan, performed), fault)
+
+
+async def _observe(shell: Shell, run: TrainingRun, obj: KubeObject, now: datetime) -> RunSeen:
+    inventory = shell.services.inventory_of(account_of(run))
+    if not inventory.knows(followed(run) or ""):
+        shell.poller.soon(account_of(run))
+    seen = RunSeen(shell.cluster_id, inventory)
+    while question := next_question(partial(plan_run, run, seen, now)):
+        seen = seen.learned(question, await answer(question, obj, shell.api, shell.client_of(run)))
+    return seen
+
+
+async def _act(shell: Shell, run: TrainingRun, actions: tuple[Action, ...]) -> tuple[Performed, ...]:
+    performed: list[Performed] = []
+    for action in actions:
+        performed.append(Performed(action, await perform(action, run, shell.api, shell.client_of(run))))
+        if isinstance(performed[-1].outcome, Fault):
+            break
+    return tuple(performed)

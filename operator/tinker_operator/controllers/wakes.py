@@ -1,0 +1,37 @@
+"""Which objects a change in the cluster wakes: the object itself, and the policies that a run's state bears on."""
+
+from collections.abc import Iterator
+
+from tinker_operator.controllers.objects import CHECKPOINT_POLICIES, TRAINING_RUNS
+from tinker_operator.engine.keys import KubeObject, ObjectKey
+from tinker_operator.engine.store import Change, Store
+from tinker_operator.engine.wakes import essential
+
+_BEARING = ("trainingRunId", "lineage", "lastCheckpoint", "recovery", "handOver")
+"""Fields of a TrainingRun's status that decide what a policy may delete."""
+
+
+def wakes(store: Store, change: Change) -> Iterator[ObjectKey]:
+    """Yields the keys to work on after this change.
+
+    Args:
+        store: Tells which policies there are.
+        change: What happened; an echo of an own status write wakes nobody but the policies that it bears on.
+    """
+    if essential(change):
+        yield change.key
+    if change.key.kind == TRAINING_RUNS.kind and (
+        essential(change) or _bearing(change.before) != _bearing(change.after)
+    ):
+        yield from _policies(store, change.key.namespace)
+    elif change.key.kind == CHECKPOINT_POLICIES.kind and essential(change):
+        yield from (key for key in _policies(store, change.key.namespace) if key != change.key)
+
+
+def _policies(store: Store, namespace: str) -> Iterator[ObjectKey]:
+    yield from (key for key in tuple(store.by_kind(CHECKPOINT_POLICIES.kind)) if key.namespace == namespace)
+
+
+def _bearing(obj: KubeObject | None) -> tuple[object, ...]:
+    status = (obj or {}).get("status") or {}
+    return tuple(status.get(field) for field in _BEARING)

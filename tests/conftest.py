@@ -1,0 +1,11 @@
+"""What every tier shares: the real control plane's fixtures, and how long Hypothesis may think."""
+
+import os
+
+from hypothesis import settings
+
+pytest_plugins = ["tests.playground_fixtures"]
+
+settings.register_profile("default", deadline=None)
+settings.register_profile("deep", deadline=None, max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))

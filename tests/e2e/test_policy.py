@@ -1,0 +1,90 @@
+"""CheckpointPolicy on a real API server: what goes, what stays, and that an incomplete view deletes nothing."""
+
+import pytest
+from tests.e2e.stage import Stage, wait_for
+
+pytestmark = pytest.mark.cluster
+
+
+def kept_because(stage: Stage) -> dict[str, list[str]]:
+    """Returns why each checkpoint stays, by path."""
+    kept = stage.status("keep", "checkpointpolicy").get("kept", [])
+    return {one["path"]: one["because"] for one in kept}
+
+
+def test_report_deletes_nothing_and_says_what_would_go(stage: Stage) -> None:
+    """The default action shows the plan."""
+    run, paths = stage.trained_run(5)
+    stage.apply(stage.training_run({"run": {"trainingRunId": run}}), stage.policy({"keepLast": 2}))
+    stage.wait_condition("Ready", "True", "Reported", "keep", "checkpointpolicy")
+    wait_for(lambda: stage.status("keep", "checkpointpolicy").get("dueCount") == 3, "three due")
+
+    assert [one["path"] for one in stage.status("keep", "checkpointpolicy")["due"]] == paths[2::-1]
+    assert stage.remote_checkpoints(run) == sorted(paths)
+
+
+def test_delete_keeps_the_last_and_tells_what_went(stage: Stage) -> None:
+    """keepLast: 2 of five: three are deleted, once each."""
+    run, paths = stage.trained_run(5)
+    stage.apply(stage.training_run({"run": {"trainingRunId": run}}), stage.policy({"keepLast": 2, "action": "Delete"}))
+    wait_for(lambda: stage.status("keep", "checkpointpolicy").get("deletedTotal") == 3, "three deleted")
+
+    assert stage.remote_checkpoints(run) == sorted(paths[3:])
+    assert {one["path"] for one in stage.status("keep", "checkpointpolicy")["deleted"]} == set(paths[:3])
+    stage.wait_condition("Ready", "True", "Enforced", "keep", "checkpointpolicy")
+    assert stage.calls("DELETE") == 3
+
+
+def test_what_the_recovery_needed_stays(stage: Stage) -> None:
+    """The checkpoint that the present run came from outlives keepLast, and status says why."""
+    run, paths = stage.trained_run(3)
+    stage.apply(stage.training_run({"run": {"trainingRunId": run}}), stage.policy({"keepLast": 1, "action": "Delete"}))
+    stage.wait_ready()
+    wait_for(lambda: stage.remote_checkpoints(run) == [paths[-1]], "the older ones to go")
+    stage.corrupt(run)
+    wait_for(lambda: stage.status().get("recoveries") == 1, "one recovery")
+    stage.wait_ready()
+    successor = stage.status()["trainingRunId"]
+    saved = [stage.save(successor, step) for step in (4, 5, 6)]
+    wait_for(lambda: stage.remote_checkpoints(successor) == [saved[-1]], "the older ones of the successor to go")
+
+    assert stage.remote_checkpoints(run) == [paths[-1]]
+    wait_for(lambda: "RecoverySource" in kept_because(stage).get(paths[-1], []), "the reason in status")
+
+
+def test_nothing_is_deleted_while_a_listing_fails(stage: Stage) -> None:
+    """Half a page, or an error, of a checkpoint listing: zero deletions and Synced=False."""
+    run, paths = stage.trained_run(4)
+    stage.apply(stage.training_run({"run": {"trainingRunId": run}}))
+    stage.wait_ready()
+    stage.wire.fault("http", status=500, route="GET /api/v1/training_runs/.*/checkpoints")
+    stage.apply(stage.policy({"keepLast": 1, "action": "Delete"}))
+    stage.wait_condition("Synced", "False", "ServerFault", "keep", "checkpointpolicy")
+    assert stage.remote_runs()
+    assert stage.calls("DELETE /api/v1") == 0
+
+    stage.sound()
+    wait_for(lambda: stage.remote_checkpoints(run) == [paths[-1]], "the deletions once the view is whole")
+
+
+def test_a_policy_that_selects_nothing_says_so(stage: Stage) -> None:
+    """Ready, with the labels that were asked for."""
+    stage.apply(stage.policy({"keepLast": 1}, labels={"team": "nobody"}))
+    ready = stage.wait_condition("Ready", "True", "NoRuns", "keep", "checkpointpolicy")
+
+    assert "team=nobody" in ready["message"]
+
+
+def test_two_policies_delete_only_what_both_let_go(stage: Stage) -> None:
+    """The other policy keeps more, so its word stands."""
+    run, paths = stage.trained_run(5)
+    stage.apply(
+        stage.training_run({"run": {"trainingRunId": run}}),
+        stage.policy({"keepLast": 3, "action": "Delete"}, "wide"),
+        stage.policy({"keepLast": 1, "action": "Delete"}),
+    )
+    wait_for(lambda: stage.remote_checkpoints(run) == sorted(paths[2:]), "only the two oldest to go")
+    stage.wait_polls()
+
+    assert stage.remote_checkpoints(run) == sorted(paths[2:])
+    wait_for(lambda: kept_because(stage).get(paths[2]) == ["OtherPolicy"], "the reason in status")
