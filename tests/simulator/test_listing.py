@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from tests.simulator.bare import BASE_MODEL, Served, Wire
 
@@ -179,14 +180,16 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def served_at(tmp_path: Path, clock: Clock) -> AsyncIterator[TestClient]:
+async def served_at(tmp_path: Path, clock: Clock) -> AsyncIterator[TestClient[web.Request, web.Application]]:
     """A simulator in this process, living in the clock's time."""
     app = make_app(tmp_path, ["tml-a"], admin=True, clock=clock)
     async with TestClient(TestServer(app), headers={"X-API-Key": "tml-a"}) as client:
         yield client
 
 
-async def test_an_expired_checkpoint_is_gone_for_every_reader(served_at: TestClient, clock: Clock) -> None:
+async def test_an_expired_checkpoint_is_gone_for_every_reader(
+    served_at: TestClient[web.Request, web.Application], clock: Clock
+) -> None:
     """The run's last checkpoint is the newest that still lives; the name is free again."""
     order = {"runs": 1, "checkpoints": 2}
     run = (await (await served_at.post("/_simulator/seed", json=order)).json())["runs"][0]
@@ -207,7 +210,9 @@ async def test_an_expired_checkpoint_is_gone_for_every_reader(served_at: TestCli
     assert info.status == 404
 
 
-async def test_an_administrator_moves_the_clock_forward_only(served_at: TestClient, clock: Clock) -> None:
+async def test_an_administrator_moves_the_clock_forward_only(
+    served_at: TestClient[web.Request, web.Application], clock: Clock
+) -> None:
     """And the simulator lives in that time from then on."""
     moved = await served_at.post("/_simulator/clock", json={"advance_seconds": 90})
     back = await served_at.post("/_simulator/clock", json={"advance_seconds": -1})

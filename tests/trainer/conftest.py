@@ -58,7 +58,15 @@ class Simulator:
     """A Tinker service in a process of its own."""
 
     def __init__(self, folder: Path) -> None:
-        command = [SCRIPTS / "tinker-simulator", "serve", "--port", "0", "--state-dir", folder / "state", "--admin"]
+        command: list[str | Path] = [
+            SCRIPTS / "tinker-simulator",
+            "serve",
+            "--port",
+            "0",
+            "--state-dir",
+            folder / "state",
+            "--admin",
+        ]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout
         self.url = self.process.stdout.readline().split()[-1]
@@ -79,7 +87,14 @@ class Simulator:
 
     def fault(self, *arguments: str) -> None:
         """Switch a fault on."""
-        command = [SCRIPTS / "tinker-simulator", "fault", arguments[0], "--url", self.url, *arguments[1:]]
+        command: list[str | Path] = [
+            SCRIPTS / "tinker-simulator",
+            "fault",
+            arguments[0],
+            "--url",
+            self.url,
+            *arguments[1:],
+        ]
         subprocess.run(command, check=True, capture_output=True)
 
     def end(self) -> None:

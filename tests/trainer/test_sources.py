@@ -170,7 +170,8 @@ class FakeConfigMaps:
     def __init__(self, answer: dict[str, str] | Exception | None) -> None:
         self.answer = answer
 
-    def read_namespaced_config_map(self, _name: str, _namespace: str, **_options: Any) -> SimpleNamespace:
+    def read_namespaced_config_map(self, name: str, namespace: str, **_options: Any) -> SimpleNamespace:
+        assert (name, namespace) == ("math-sft-handover", "math")
         if isinstance(self.answer, Exception):
             raise self.answer
         return SimpleNamespace(data=self.answer)

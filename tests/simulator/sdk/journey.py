@@ -31,7 +31,10 @@ def batch() -> list[types.Datum]:
     return [
         types.Datum(
             model_input=types.ModelInput.from_ints(list(range(start, start + 20))),
-            loss_fn_inputs={"target_tokens": list(range(start + 1, start + 21)), "weights": [1.0] * 20},
+            loss_fn_inputs={
+                "target_tokens": types.TensorData(data=list(range(start + 1, start + 21)), dtype="int64"),
+                "weights": types.TensorData(data=[1.0] * 20, dtype="float32"),
+            },
         )
         for start in range(0, 40, 10)
     ]

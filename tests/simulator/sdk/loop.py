@@ -10,7 +10,10 @@ def main() -> None:
     """Take as many steps as the first argument says."""
     datum = types.Datum(
         model_input=types.ModelInput.from_ints(list(range(20))),
-        loss_fn_inputs={"target_tokens": list(range(1, 21)), "weights": [1.0] * 20},
+        loss_fn_inputs={
+            "target_tokens": types.TensorData(data=list(range(1, 21)), dtype="int64"),
+            "weights": types.TensorData(data=[1.0] * 20, dtype="float32"),
+        },
     )
     with tinker.ServiceClient() as service:
         client = service.create_lora_training_client(base_model="Qwen/Qwen3-8B", rank=4, seed=1).result()
