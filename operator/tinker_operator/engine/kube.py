@@ -1,0 +1,166 @@
+"""The API server, as far as the operator needs it: the only writer of anything in the cluster.
+
+Controllers read and write through it, the resync lists through it, and the recorder and the lease are built on it.
+Every call asks once; what to do about an error is for the caller, which as a rule is the work queue's back-off.
+"""
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tinker_operator.engine.credentials import load_credentials
+from tinker_operator.engine.keys import KubeObject, ObjectKey, Resource
+from tinker_operator.engine.kube_errors import Access
+from tinker_operator.engine.objects import FIELD_MANAGER, ObjectApi
+from tinker_operator.engine.transport import APPLY_PATCH, MERGE_PATCH, Transport
+
+CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
+NAMESPACES = Resource("", "v1", "namespaces", "Namespace")
+SECRETS = Resource("", "v1", "secrets", "Secret")
+
+
+class KubeApi(ObjectApi):
+    """A typed client of one API server; an async context manager, or `close` it.
+
+    Args:
+        transport: How to reach it.
+    """
+
+    @classmethod
+    async def connect(cls, kubeconfig: Path | None = None) -> Self:
+        """A client with the credentials of a kubeconfig or of the pod's service account. Sends nothing yet.
+
+        Args:
+            kubeconfig: As for `load_credentials`.
+
+        Raises:
+            CredentialsInvalid: There are none, or they cannot be used.
+        """
+        return cls(Transport(await load_credentials(kubeconfig)))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._transport.close()
+
+    async def patch_status(
+        self, resource: Resource, key: ObjectKey, status: Mapping[str, object], resource_version: str
+    ) -> KubeObject:
+        """Merge into an object's status, if the object is still at the version the decision was taken on.
+
+        Give the result to `Store.apply`, so that its echo on the watch is no news.
+
+        Args:
+            resource: Its kind.
+            key: Which object.
+            status: A JSON merge patch of `status`: lists are replaced, None removes a key, what is not named stays.
+            resource_version: That of the object the decision was taken on.
+
+        Returns:
+            The object as stored.
+
+        Raises:
+            WriteConflict: It changed since.
+            ObjectGone: It was deleted since.
+            KubeError: As for any request.
+        """
+        access = Access("patch", resource.group, f"{resource.plural}/status", key.namespace, key.name)
+        return await self._transport.request(
+            access,
+            "PATCH",
+            resource.path(key.namespace, key.name, "status"),
+            query={"fieldManager": FIELD_MANAGER},
+            body={"metadata": {"resourceVersion": resource_version}, "status": dict(status)},
+            content_type=MERGE_PATCH,
+        )
+
+    async def get_secret(self, namespace: str, name: str) -> dict[str, str] | None:
+        """The decoded entries of a Secret, or None when there is none. Entries that are not UTF-8 are left out.
+
+        Args:
+            namespace: Where.
+            name: Its name.
+
+        Raises:
+            KubeError: As for any request.
+        """
+        secret = await self.get_object(SECRETS, namespace, name)
+        if secret is None:
+            return None
+        decoded = ((key, _text(value)) for key, value in (secret.get("data") or {}).items())
+        return {key: text for key, text in decoded if text is not None}
+
+    async def get_config_map(self, namespace: str, name: str) -> dict[str, str] | None:
+        """The entries of a ConfigMap, or None when there is none.
+
+        Args:
+            namespace: Where.
+            name: Its name.
+
+        Raises:
+            KubeError: As for any request.
+        """
+        config_map = await self.get_object(CONFIG_MAPS, namespace, name)
+        return None if config_map is None else dict(config_map.get("data") or {})
+
+    async def apply_config_map(
+        self,
+        namespace: str,
+        name: str,
+        data: Mapping[str, str],
+        owner_reference: Mapping[str, object],
+        labels: Mapping[str, str],
+    ) -> KubeObject:
+        """Make a ConfigMap have these entries, by server-side apply; entries of other managers stay.
+
+        Args:
+            namespace: Where.
+            name: Its name.
+            data: Our entries; one that was ours and is not named any more is removed.
+            owner_reference: The object it belongs to, with which it is garbage-collected.
+            labels: Our labels.
+
+        Returns:
+            The ConfigMap as stored.
+
+        Raises:
+            ObjectGone: The namespace is gone.
+            KubeError: As for any request.
+        """
+        access = Access("patch", "", "configmaps", namespace, name)
+        metadata = {"name": name, "namespace": namespace, "labels": dict(labels)}
+        body = {
+            "apiVersion": CONFIG_MAPS.api_version,
+            "kind": CONFIG_MAPS.kind,
+            "metadata": {**metadata, "ownerReferences": [dict(owner_reference)]},
+            "data": dict(data),
+        }
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        path = CONFIG_MAPS.path(namespace, name)
+        return await self._transport.request(access, "PATCH", path, query=query, body=body, content_type=APPLY_PATCH)
+
+    async def kube_system_uid(self) -> str:
+        """The uid of namespace `kube-system`: what is customarily taken as the identity of a cluster.
+
+        Raises:
+            KubeError: As for any request; `ObjectGone` when there is no such namespace.
+        """
+        access = Access("get", "", "namespaces", None, "kube-system")
+        answer = await self._transport.request(access, "GET", NAMESPACES.path(name="kube-system"))
+        return str(answer["metadata"]["uid"])
+
+
+def _text(encoded: str) -> str | None:
+    try:
+        return base64.b64decode(encoded).decode()
+    except UnicodeDecodeError:
+        return None

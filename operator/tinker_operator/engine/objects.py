@@ -1,0 +1,127 @@
+"""The verbs of the API server that are the same for every kind: list, get, create, replace.
+
+`KubeApi` adds the calls of the operator's own; the resync and the lease need no more than these.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from tinker_operator.engine.keys import KubeObject, ObjectKey, Resource
+from tinker_operator.engine.kube_errors import Access, ObjectGone
+from tinker_operator.engine.transport import Transport
+
+FIELD_MANAGER = "tinker-operator"
+PAGE_SIZE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a listing.
+
+    Attributes:
+        objects: The objects on it.
+        resource_version: That of the listing; the same on all its pages.
+    """
+
+    objects: tuple[KubeObject, ...]
+    resource_version: int
+
+
+class ObjectApi:
+    """Objects of any kind, over one transport. Every call asks once.
+
+    Args:
+        transport: How to reach the API server.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def list_pages(
+        self, resource: Resource, namespace: str | None = None, *, page_size: int = PAGE_SIZE
+    ) -> AsyncIterator[Page]:
+        """A consistent listing, page by page.
+
+        Args:
+            resource: What to list.
+            namespace: None for all namespaces.
+            page_size: Objects on a page, at most.
+
+        Raises:
+            ListingExpired: It took so long that the API server forgot the state; what came so far is no full listing.
+            KubeError: As for any request.
+        """
+        access = Access("list", resource.group, resource.plural, namespace)
+        query = {"limit": str(page_size)}
+        while True:
+            answer = await self._transport.request(access, "GET", resource.path(namespace), query=query)
+            metadata = answer["metadata"]
+            yield Page(tuple(answer.get("items") or ()), int(metadata["resourceVersion"]))
+            if not metadata.get("continue"):
+                return
+            query["continue"] = metadata["continue"]
+
+    async def list_objects(self, resource: Resource, namespace: str | None = None) -> AsyncIterator[KubeObject]:
+        """Every object of a consistent listing, fetched page by page.
+
+        Args:
+            resource: What to list.
+            namespace: None for all namespaces.
+
+        Raises:
+            ListingExpired: As for `list_pages`.
+            KubeError: As for any request.
+        """
+        async for page in self.list_pages(resource, namespace):
+            for obj in page.objects:
+                yield obj
+
+    async def get_object(self, resource: Resource, namespace: str | None, name: str) -> KubeObject | None:
+        """One object as it is now, or None when there is none.
+
+        Args:
+            resource: Its kind.
+            namespace: None for a cluster-scoped kind.
+            name: Its name.
+
+        Raises:
+            KubeError: As for any request, except that a missing object is an answer.
+        """
+        access = Access("get", resource.group, resource.plural, namespace, name)
+        try:
+            return await self._transport.request(access, "GET", resource.path(namespace, name))
+        except ObjectGone:
+            return None
+
+    async def create(self, resource: Resource, namespace: str, obj: KubeObject) -> KubeObject:
+        """Create an object and return it as stored.
+
+        Args:
+            resource: Its kind.
+            namespace: Where.
+            obj: All of it.
+
+        Raises:
+            WriteConflict: There is one of this name.
+            KubeError: As for any request.
+        """
+        access = Access("create", resource.group, resource.plural, namespace)
+        query = {"fieldManager": FIELD_MANAGER}
+        return await self._transport.request(access, "POST", resource.path(namespace), query=query, body=obj)
+
+    async def replace(self, resource: Resource, key: ObjectKey, obj: KubeObject) -> KubeObject:
+        """Replace an object whole, if it is still at the version that `obj` carries; return it as stored.
+
+        Args:
+            resource: Its kind.
+            key: Which object.
+            obj: All of it, with `metadata.resourceVersion`.
+
+        Raises:
+            WriteConflict: It changed since.
+            ObjectGone: It was deleted since.
+            KubeError: As for any request.
+        """
+        access = Access("update", resource.group, resource.plural, key.namespace, key.name)
+        path, query = resource.path(key.namespace, key.name), {"fieldManager": FIELD_MANAGER}
+        return await self._transport.request(access, "PUT", path, query=query, body=obj)

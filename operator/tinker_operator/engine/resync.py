@@ -1,0 +1,119 @@
+"""The anti-entropy listing: at the start and every few minutes, the store is made to agree with the cluster.
+
+kopf delivers no deletion that happened while its watch was interrupted, so without this a ghost would stay for ever.
+The first complete round is also the signal that the store is worth reconciling from.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Collection, Sequence
+
+import structlog
+
+from tinker_operator.engine.backoff import Backoff
+from tinker_operator.engine.faults import described
+from tinker_operator.engine.keys import Monotonic, ObjectKey, Resource, key_of
+from tinker_operator.engine.kube_errors import KubeError
+from tinker_operator.engine.objects import ObjectApi
+from tinker_operator.engine.store import Store
+
+SPREAD = 0.1
+"""The share of the interval that chance takes off, so that replicas do not list at the same moment."""
+
+
+class Resync:
+    """Lists every resource, in rounds, into the store.
+
+    Args:
+        api: Where to list.
+        store: What to bring up to date.
+        resources: What to list.
+        namespaces: Where; empty for all namespaces.
+        interval_seconds: The pause between complete rounds.
+        monotonic: Clock, in seconds.
+        rng: A number drawn evenly from 0 to 1.
+        backoff: The pauses after a round that failed.
+    """
+
+    def __init__(
+        self,
+        api: ObjectApi,
+        store: Store,
+        resources: Sequence[Resource],
+        *,
+        namespaces: Collection[str],
+        interval_seconds: float,
+        monotonic: Monotonic,
+        rng: Callable[[], float] = random.random,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self._api = api
+        self._store = store
+        self._scopes = [(resource, namespace) for resource in resources for namespace in namespaces or (None,)]
+        self._interval_seconds = interval_seconds
+        self._monotonic = monotonic
+        self._rng = rng
+        self._backoff = backoff or Backoff()
+        self._listed: set[tuple[Resource, str | None]] = set()
+        self._complaints: dict[tuple[Resource, str | None], str] = {}
+        self._soon = asyncio.Event()
+        self._log = structlog.get_logger(__name__)
+        self.synced = asyncio.Event()
+        self.completed_at: float | None = None
+
+    def soon(self, seconds: float) -> None:
+        """Have a round in so many seconds, unless one comes earlier. Needs a running event loop."""
+        asyncio.get_running_loop().call_later(seconds, self._soon.set)
+
+    async def run(self) -> None:
+        """Round after round, until cancelled."""
+        failures = 0
+        while True:
+            failures = 0 if await self._round() else failures + 1
+            await self._pause(failures)
+
+    async def _pause(self, failures: int) -> None:
+        chance = self._rng()
+        calm = self._interval_seconds * (1.0 - SPREAD * chance)
+        try:
+            async with asyncio.timeout(self._backoff.seconds(failures, chance) if failures else calm):
+                await self._soon.wait()
+        except TimeoutError:
+            return
+        self._soon.clear()
+
+    async def _round(self) -> bool:
+        well = [await self._attempt(resource, namespace) for resource, namespace in self._scopes]
+        if all(well):
+            self.completed_at = self._monotonic()
+        if len(self._listed) == len(self._scopes):
+            self.synced.set()
+        return all(well)
+
+    async def _attempt(self, resource: Resource, namespace: str | None) -> bool:
+        scope = (resource, namespace)
+        try:
+            repaired = await self._list(resource, namespace)
+        except KubeError as fault:
+            self._failed(scope, fault)
+            return False
+        if repaired and scope in self._listed:
+            self._log.info("resync_repaired", kind=resource.kind, namespace=namespace, objects=repaired)
+        self._listed.add(scope)
+        self._complaints.pop(scope, None)
+        return True
+
+    async def _list(self, resource: Resource, namespace: str | None) -> int:
+        listed, repaired, version = set[ObjectKey](), 0, 0
+        async for page in self._api.list_pages(resource, namespace):
+            version = page.resource_version
+            for obj in page.objects:
+                listed.add(key_of(resource.kind, obj))
+                repaired += self._store.apply(resource.kind, obj, relisted=True) is not None
+        ghosts = self._store.retain(resource.kind, listed, resource_version=version, namespace=namespace)
+        return repaired + len(ghosts)
+
+    def _failed(self, scope: tuple[Resource, str | None], fault: KubeError) -> None:
+        if self._complaints.get(scope) != str(fault):
+            self._complaints[scope] = str(fault)
+            self._log.error("listing_failed", kind=scope[0].kind, namespace=scope[1], **described(fault))

@@ -1,0 +1,102 @@
+"""Requests to the API server, in JSON and with typed errors; `KubeApi` speaks through it.
+
+It is the official client's own connection, authentication and TLS, without its models: objects stay the open JSON
+that the store keeps, and a custom resource has no model there anyway.
+"""
+
+import json
+from typing import Any
+
+import aiohttp
+from kubernetes.aio.client import ApiClient, Configuration
+
+from tinker_operator.engine.keys import KubeObject
+from tinker_operator.engine.kube_errors import Access, error_of, unreachable
+
+USER_AGENT = "tinker-operator"
+MERGE_PATCH = "application/merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+
+class Transport:
+    """One connection pool to one API server.
+
+    Args:
+        configuration: Address and credentials.
+        request_seconds: How long any one request may take.
+    """
+
+    def __init__(self, configuration: Configuration, *, request_seconds: float = 30.0) -> None:
+        self._client = ApiClient(configuration)
+        self._client.user_agent = USER_AGENT
+        self._timeout = aiohttp.ClientTimeout(total=request_seconds)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()  # type: ignore[no-untyped-call]  # half of the client has no types
+
+    async def request(
+        self,
+        access: Access,
+        method: str,
+        path: str,
+        *,
+        query: dict[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+    ) -> KubeObject:
+        """Ask once, and return the JSON of the answer.
+
+        Args:
+            access: What the request needs leave for; errors speak of it.
+            method: HTTP method.
+            path: From `Resource.path`.
+            query: Query parameters.
+            body: JSON to send.
+            content_type: Of the body.
+
+        Raises:
+            KubeError: Any other answer than success, or none.
+        """
+        try:
+            status, retry_after, text = await self._exchange(method, path, query or {}, body, content_type)
+        except (aiohttp.ClientError, TimeoutError, OSError) as fault:
+            raise unreachable(access, fault) from fault
+        answer = parsed_answer(text)
+        if status >= 300:  # noqa: PLR2004 - HTTP's own boundary
+            raise error_of(access, status, answer, retry_after)
+        if not isinstance(answer, dict):
+            raise unreachable(access, ValueError("the answer is not a JSON object"))
+        return answer
+
+    async def _exchange(
+        self, method: str, path: str, query: dict[str, str], body: Any, content_type: str
+    ) -> tuple[int, float, bytes]:
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        verb, url, sent_headers, sent_body, _ = await self._client.param_serialize(
+            method, path, None, list(query.items()), headers, body, auth_settings=["BearerToken"]
+        )
+        response = await self._client.call_api(verb, url, sent_headers, sent_body, _request_timeout=self._timeout)
+        text: bytes = await response.response.read()
+        return response.status, seconds_of(response.response.headers.get("Retry-After")), text
+
+
+def parsed_answer(text: bytes) -> Any:
+    """The JSON of a body; None when it is none, such as a proxy's page or half an answer.
+
+    Args:
+        text: The body.
+    """
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def seconds_of(header: str | None) -> float:
+    """The seconds of a `Retry-After`; 0 when there is none, or none in seconds.
+
+    Args:
+        header: Its value.
+    """
+    return float(header) if header and header.isdecimal() else 0.0
