@@ -171,6 +171,25 @@ def test_attempts_end_with_the_budget_and_wait_between() -> None:
     assert game.service.live() == []
 
 
+def test_recoveries_that_succeed_use_the_budget_too() -> None:
+    """A run that is corrupted again and again is not restored for ever; a quiet window gives the budget back."""
+    game = playing(training_run(recovery={"maxAttempts": 2}))
+    for _ in range(2):
+        game.service.corrupt(game.run.status.training_run_id or "")
+        game.settle()
+    assert game.run.status.recoveries == 2
+    game.settle(seconds=86401)
+    game.service.corrupt(game.run.status.training_run_id or "")
+    assert game.settle().recoveries == 3
+    game.service.corrupt(game.run.status.training_run_id or "")
+    assert game.settle().recoveries == 4
+    game.service.corrupt(game.run.status.training_run_id or "")
+
+    assert reason(game.settle()) == Reason.RECOVERY_EXHAUSTED
+    assert game.run.status.recoveries == 4
+    assert game.service.live() == []
+
+
 def test_exhaustion_lasts_until_the_spec_changes() -> None:
     """Time alone starts nothing again; a new generation has a new budget."""
     game = playing(training_run(recovery={"maxAttempts": 1}))

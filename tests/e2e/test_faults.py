@@ -185,3 +185,6 @@ def test_a_foreign_config_map_is_not_overwritten(stage: Stage) -> None:
     stage.wait_condition("Stalled", "True", "HandOverConflict")
 
     assert stage.get("configmap", "sft-handover")["data"] == {"mine": "yes"}
+    stage.kubectl("delete", "configmap", "sft-handover", "-n", stage.namespace)
+    stage.wait_ready()
+    assert stage.hand_over()["trainingRunId"] == run

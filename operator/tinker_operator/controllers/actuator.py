@@ -126,13 +126,13 @@ def _refusal(error: TinkerError) -> Outcome:
         case FuturePending():
             return StillPending()
         case FutureFailed(category=FutureCategory.USER):
-            return LoadRefused(str(error))
+            return LoadRefused(error.message)
         case FutureFailed() | Conflict():
             return BackendFailed(str(error))
         case Gone():
             return SessionLost(str(error))
         case BadRequest() | Unprocessable() | NotFound() | CallNotPossible():
-            return LoadRefused(str(error))
+            return LoadRefused(error.message)
         case _:
             return fault_of(error)
 

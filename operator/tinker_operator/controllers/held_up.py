@@ -4,7 +4,7 @@ from tinker_operator.core.run_status import Requeue
 from tinker_operator.core.world import Fault
 
 
-class HeldUp(Exception):  # noqa: N818 - it is what happened; the work queue makes a back-off of it
+class HeldUp(Exception):
     """Something that the round needs could not be had.
 
     Attributes:

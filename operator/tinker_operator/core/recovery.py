@@ -17,7 +17,8 @@ from tinker_operator.api.meta import ATTEMPT_KEY, CHECKPOINT_KEY, RESUMED_KEY
 from tinker_operator.api.reasons import Reason
 from tinker_operator.api.run_status import InFlightRecovery, RecoveryResult, TrainingRunStatus
 from tinker_operator.api.training_run import TrainingRun
-from tinker_operator.core.attempts import begin_attempt, fail_attempt, with_flight, with_status
+from tinker_operator.core.attempts import begin_attempt, fail_attempt, with_flight, with_recovery, with_status
+from tinker_operator.core.budget import counted_attempts
 from tinker_operator.core.candidates import choose
 from tinker_operator.core.conditions import Standing
 from tinker_operator.core.decision import Decision, held_up, stalled, step
@@ -46,7 +47,7 @@ def begin_recovery(run: TrainingRun, seen: RunSeen, now: datetime) -> Decision:
         now: The time of the decision.
     """
     status = run.status
-    refusal = _refusal(run)
+    refusal = _refusal(run, now)
     if refusal is not None:
         return refusal
     wait = status.recovery.next_attempt_time
@@ -65,22 +66,27 @@ def begin_recovery(run: TrainingRun, seen: RunSeen, now: datetime) -> Decision:
     return step(begun, Reason.RECOVERING, _message(status))
 
 
-def _refusal(run: TrainingRun) -> Decision | None:
-    status = run.status
+def _refusal(run: TrainingRun, now: datetime) -> Decision | None:
+    status, generation = run.status, run.metadata.generation
     if not run.spec.recovery.enabled:
         message = (
             "The service flags the run as corrupted and spec.recovery.enabled is false. Set it to true, "
             "or start a run of your own from its last checkpoint."
         )
         return stalled(status, Reason.RECOVERY_DISABLED, message)
-    if status.recovery.exhausted_generation == run.metadata.generation:
-        last = status.recovery.history[-1].message if status.recovery.history else ""
-        message = (
-            f"All {run.spec.recovery.max_attempts} attempts within the window failed; the last one: {last} "
-            "Mend the cause and change the spec (maxAttempts, checkpoint) to try again."
-        )
-        return stalled(status, Reason.RECOVERY_EXHAUSTED, message)
+    used = len(counted_attempts(run.spec.recovery, status.recovery, generation, now))
+    if generation == status.recovery.exhausted_generation or used >= run.spec.recovery.max_attempts:
+        return stalled(with_recovery(status, exhausted_generation=generation), Reason.RECOVERY_EXHAUSTED, _spent(run))
     return None
+
+
+def _spent(run: TrainingRun) -> str:
+    history = run.status.recovery.history
+    last = f"; the last one ended {history[-1].result}. {history[-1].message}" if history else "."
+    return (
+        f"The {run.spec.recovery.max_attempts} attempts that attemptWindowSeconds allows are used up{last} "
+        "Mend the cause, then change the spec (maxAttempts, checkpoint) to try again."
+    ).replace("  ", " ")
 
 
 def continue_recovery(

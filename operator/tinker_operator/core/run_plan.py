@@ -39,6 +39,10 @@ LAST_REQUEST_EVERY = timedelta(minutes=10)
 """How often status.lastRequestTime may be the only thing that is written."""
 
 
+HAND_OVER_CHECK_SECONDS = 600.0
+"""How often the hand-over of a run at rest is looked at: nobody tells when somebody deletes the ConfigMap."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunPlan:
     """What to do about a TrainingRun now.
@@ -172,12 +176,13 @@ def _live(run: TrainingRun, seen: RunSeen) -> Decision:
             f"ConfigMap {hand_over_name(run)} exists and does not belong to this TrainingRun. Delete or rename it, "
             "so that the hand-over can be written."
         )
-        return stalled(status, Reason.HAND_OVER_CONFLICT, message)
+        recheck = Plan(wake_after=run.spec.poll_interval_seconds)
+        return Decision(status, Standing.STALLED, Reason.HAND_OVER_CONFLICT, message, recheck)
     desired = desired_hand_over(run, status)
     document = hand_over_document(run, desired, seen.cluster_id)
     if isinstance(answer, HandOverSeen) and answer.document == document:
         at_rest = status.model_copy(update={"hand_over": desired})
-        return Decision(at_rest, Standing.CURRENT, Reason.LIVE, message)
+        return Decision(at_rest, Standing.CURRENT, Reason.LIVE, message, Plan(wake_after=HAND_OVER_CHECK_SECONDS))
     written = step(status, Reason.HANDING_OVER, message, WriteHandOver(desired, document))
     told = status.hand_over
     if told is not None and told.attempt == desired.attempt:
