@@ -78,7 +78,7 @@ class WidgetUser:
     """Somebody with kubectl: the official client, so that what is tested does not test itself."""
 
     def __init__(self, api: client.ApiClient, namespace: str, resource: Resource = WIDGETS) -> None:
-        self._widgets = client.CustomObjectsApi(api)
+        self._widgets: Any = client.CustomObjectsApi(api)  # its objects are open JSON
         self._resource = resource
         self._where = {"group": resource.group, "version": resource.version, "plural": resource.plural}
         self.namespace = namespace
@@ -125,7 +125,7 @@ def kubeconfig(control_plane: ControlPlane) -> Path:
 @pytest.fixture(scope="session")
 def official(kubeconfig: Path) -> Iterator[client.ApiClient]:
     """The official synchronous client, as administrator."""
-    with config.new_client_from_config(str(kubeconfig)) as api:
+    with config.new_client_from_config(str(kubeconfig)) as api:  # type: ignore[no-untyped-call]  # half of the client has no types
         yield api
 
 
@@ -134,7 +134,7 @@ class Kinds:
 
     def __init__(self, api: client.ApiClient) -> None:
         self._api = api
-        self._definitions = client.ApiextensionsV1Api(api)
+        self._definitions: Any = client.ApiextensionsV1Api(api)  # takes JSON as well as its models
 
     def install(self, resource: Resource) -> None:
         version = {

@@ -172,7 +172,12 @@ async def test_fifty_objects_converge_with_one_write_each_and_then_nothing_is_wr
             user.create(f"late{number}", size=1)
         await until(settled(user, 50))
         before, rounds = user.all(), {operator.engine.listed_at}
-        await until(lambda: rounds.add(operator.engine.listed_at) or len(rounds) == 5)
+
+        def five_listings() -> bool:
+            rounds.add(operator.engine.listed_at)
+            return len(rounds) == 5
+
+        await until(five_listings)
 
         assert operator.writes == 50
         assert user.all() == before

@@ -114,7 +114,8 @@ def owner_of(obj: dict[str, Any]) -> dict[str, Any]:
 async def test_a_config_map_is_made_ours_without_touching_what_is_not(
     kube: KubeApi, user: Any, official: client.ApiClient
 ) -> None:
-    core, owner = client.CoreV1Api(official), owner_of(user.create("w"))
+    core: Any = client.CoreV1Api(official)  # its models have many optional parts
+    owner = owner_of(user.create("w"))
     await kube.apply_config_map(user.namespace, "c", {"a": "1", "b": "2"}, owner, {"made-by": "us"})
     core.patch_namespaced_config_map("c", user.namespace, {"data": {"theirs": "x"}}, field_manager="somebody")
     await kube.apply_config_map(user.namespace, "c", {"a": "3"}, owner, {"made-by": "us"})
@@ -132,14 +133,16 @@ async def test_a_secret_is_decoded_and_what_is_no_text_left_out(
 ) -> None:
     content = {"key": base64.b64encode("grüße".encode()).decode(), "blob": base64.b64encode(b"\xff\xfe").decode()}
     body = {"metadata": {"name": "s"}, "data": content}
-    client.CoreV1Api(official).create_namespaced_secret(namespace, body)
+    core: Any = client.CoreV1Api(official)  # takes JSON as well as its models
+    core.create_namespaced_secret(namespace, body)
 
     assert await kube.get_secret(namespace, "s") == {"key": "grüße"}
     assert await kube.get_secret(namespace, "none") is None
 
 
 async def test_a_cluster_is_known_by_a_uid(kube: KubeApi, official: client.ApiClient) -> None:
-    expected = client.CoreV1Api(official).read_namespace("kube-system").metadata.uid
+    core: Any = client.CoreV1Api(official)  # takes JSON as well as its models
+    expected = core.read_namespace("kube-system").metadata.uid
 
     assert await kube.kube_system_uid() == expected
 
@@ -173,7 +176,7 @@ async def test_an_event_that_cannot_be_recorded_is_logged_and_nothing_more(kube:
 async def test_an_account_without_rights_is_told_which_one_to_grant(
     kubeconfig_of: Any, user: Any, official: client.ApiClient
 ) -> None:
-    core = client.CoreV1Api(official)
+    core: Any = client.CoreV1Api(official)  # takes JSON as well as its models
     core.create_namespaced_service_account(user.namespace, {"metadata": {"name": "nobody"}})
     token = core.create_namespaced_service_account_token("nobody", user.namespace, {"spec": {}}).status.token
     async with await KubeApi.connect(kubeconfig_of(token)) as api:

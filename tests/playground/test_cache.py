@@ -27,7 +27,7 @@ print(find(settings, PlainReporter(sys.stderr)).folder)
 
 
 def seek(cache: Path, go: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", SEEKER, cache, go]
+    command: list[str | Path] = [sys.executable, "-c", SEEKER, cache, go]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

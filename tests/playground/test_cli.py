@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from playground.binaries import missing_from
+from playground.cache import missing_from
 
 pytestmark = pytest.mark.http
 
@@ -19,7 +19,7 @@ PROGRAM = Path(sys.executable).with_name("tinker-playground")
 
 def run(*arguments: str | Path, **environ: str) -> subprocess.CompletedProcess[str]:
     clean = {key: value for key, value in os.environ.items() if key not in ("KUBECONFIG", "KUBEBUILDER_ASSETS")}
-    command = [PROGRAM, *arguments]
+    command: list[str | Path] = [PROGRAM, *arguments]
     return subprocess.run(command, env=clean | environ, capture_output=True, text=True, check=False, timeout=60)
 
 
@@ -100,7 +100,7 @@ def test_a_signal_during_the_start_ends_everything(tmp_path: Path, number: signa
         (tmp_path / name).write_text("#!/bin/sh\nexec sleep 300\n")
         (tmp_path / name).chmod(0o755)
     environ = os.environ | {"KUBEBUILDER_ASSETS": str(tmp_path)}
-    command = [PROGRAM, "up", "--dir", tmp_path / "d"]
+    command: list[str | Path] = [PROGRAM, "up", "--dir", tmp_path / "d"]
     program = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert program.stderr is not None
     while "Starting the control plane" not in program.stderr.readline():

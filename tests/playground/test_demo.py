@@ -34,7 +34,7 @@ def scratch(tmp_path: Path) -> Path:
 def demo(scratch: Path) -> Iterator[Demo]:
     """A demonstration that has just been started."""
     environ = os.environ | {"TMPDIR": str(scratch), "TINKER_API_KEY": "tml-somebody-elses", "KUBECONFIG": "/none"}
-    command = [PROGRAM, "demo"]
+    command: list[str | Path] = [PROGRAM, "demo"]
     with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
         yield running
         running.kill()
@@ -126,7 +126,7 @@ def test_a_bad_setting_is_one_line_and_exit_2(tmp_path: Path, arguments: list[st
     """What is wrong and what to do is on one line of stderr."""
     (tmp_path / "file").touch()
     (tmp_path / "foreign" / "demonstration").mkdir(parents=True)
-    command = [PROGRAM, "demo", *[it.replace("{tmp}", str(tmp_path)) for it in arguments]]
+    command: list[str | Path] = [PROGRAM, "demo", *[it.replace("{tmp}", str(tmp_path)) for it in arguments]]
 
     answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 

@@ -7,6 +7,7 @@ import itertools
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -104,7 +105,9 @@ def test_a_long_wait_in_a_pipe_shows_a_sign_of_life_now_and_then(stage: Stage, s
 
 def test_a_wait_ends_with_what_it_waited_for(stage: Stage) -> None:
     """It looks again until there is something, and sees after the parts in between."""
-    answers, watched, paused = iter([None, None, "found"]), [], []
+    answers = iter([None, None, "found"])
+    watched: list[Any] = []
+    paused: list[Any] = []
 
     found = Patience(stage, lambda: watched.append(1), lambda: 0.0, paused.append).until("It", lambda: next(answers))
 

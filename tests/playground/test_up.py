@@ -29,7 +29,7 @@ HOSTILE = {"ETCD_DATA_DIR": "/elsewhere", "HTTPS_PROXY": "http://127.0.0.1:1"}
 @contextmanager
 def up(folder: Path, binaries: Path, *options: str, **environ: str) -> Iterator[subprocess.Popen[str]]:
     """`up` in a folder, until the first line of its stdout; killed at the end if need be."""
-    command = [PROGRAM, "up", "--dir", folder, *options]
+    command: list[str | Path] = [PROGRAM, "up", "--dir", folder, *options]
     wanted = os.environ | HOSTILE | {"KUBEBUILDER_ASSETS": str(binaries)} | environ
     program = subprocess.Popen(command, env=wanted, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
@@ -56,7 +56,13 @@ def test_it_ends_cleanly_when_asked(control_plane: ControlPlane, tmp_path: Path,
         kubectl = Kubectl(tmp_path / "d" / "bin" / "kubectl", tmp_path / "d" / "kubeconfig")
         assert kubectl("get", "--raw", "/readyz").stdout == "ok"
         started = descendants(program)
-        watch = [kubectl.program, f"--kubeconfig={kubectl.kubeconfig}", "get", "namespaces", "--watch"]
+        watch: list[str | Path] = [
+            kubectl.program,
+            f"--kubeconfig={kubectl.kubeconfig}",
+            "get",
+            "namespaces",
+            "--watch",
+        ]
         watcher = subprocess.Popen(watch, stdout=subprocess.PIPE)
         assert watcher.stdout is not None
         watcher.stdout.readline()
@@ -103,7 +109,7 @@ def test_it_ends_with_an_error_when_a_component_dies(control_plane: ControlPlane
 
 def test_crds_are_applied_and_established(control_plane: ControlPlane) -> None:
     """`crds` applies the project's definitions with the kubectl of the folder; a second time changes nothing."""
-    command = [PROGRAM, "crds", "--dir", control_plane.folder]
+    command: list[str | Path] = [PROGRAM, "crds", "--dir", control_plane.folder]
 
     for _ in range(2):
         answer = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -114,7 +120,7 @@ def test_crds_are_applied_and_established(control_plane: ControlPlane) -> None:
 def test_crds_says_what_the_server_refused(control_plane: ControlPlane, tmp_path: Path) -> None:
     """A definition that is none is told in the server's words, with exit 1."""
     (tmp_path / "bad.yaml").write_text("apiVersion: v1\nkind: Nonsense\nmetadata: {name: a}\n")
-    command = [PROGRAM, "crds", "--dir", control_plane.folder, "--crds", tmp_path]
+    command: list[str | Path] = [PROGRAM, "crds", "--dir", control_plane.folder, "--crds", tmp_path]
 
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
 
@@ -140,7 +146,7 @@ def test_a_cluster_that_does_not_answer_is_a_bad_setting(control_plane: ControlP
     text = control_plane.admin_kubeconfig.read_text().replace(control_plane.url, "https://127.0.0.1:1")
     (tmp_path / "kubeconfig").write_text(text)
     environ = os.environ | {"KUBECONFIG": str(tmp_path / "kubeconfig"), "KUBEBUILDER_ASSETS": str(control_plane.bin)}
-    command = [PROGRAM, "up", "--dir", tmp_path / "d", "--use-cluster"]
+    command: list[str | Path] = [PROGRAM, "up", "--dir", tmp_path / "d", "--use-cluster"]
 
     answer = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
 
