@@ -183,6 +183,7 @@ class Playing:
         inventory: The newest snapshot.
         now: The time.
         statuses: Every status that was written.
+        claimed_by: An older object on the same run.
     """
 
     run: TrainingRun
@@ -190,6 +191,7 @@ class Playing:
     inventory: Inventory = field(default_factory=Inventory)
     now: datetime = START + timedelta(hours=2)
     statuses: list[TrainingRunStatus] = field(default_factory=list)
+    claimed_by: str | None = None
 
     def look(self) -> None:
         """Polls the service."""
@@ -198,7 +200,7 @@ class Playing:
 
     def decide(self) -> RunPlan:
         """Decides, answering the questions of the decision."""
-        seen = RunSeen(CLUSTER, self.inventory)
+        seen = RunSeen(CLUSTER, self.inventory, self.claimed_by)
         while question := next_question(partial(plan_run, self.run, seen, self.now)):
             seen = seen.learned(question, self.service.answer(question))
         return plan_run(self.run, seen, self.now)

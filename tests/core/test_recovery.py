@@ -400,6 +400,22 @@ def test_following_another_run_abandons_the_recovery_of_the_first() -> None:
     assert game.service.live() == ["other:train:0"]
 
 
+def test_a_run_that_an_older_object_follows_is_left_to_it() -> None:
+    """Nothing is begun, and what was begun at the same moment is abandoned without a live successor."""
+    game = playing()
+    game.service.corrupt()
+    for _ in range(3):
+        game.look()
+        game.round()
+    assert game.run.status.recovery.in_flight is not None
+    game.claimed_by = "team/older"
+    status = game.settle()
+
+    assert reason(status) == Reason.RUN_CLAIMED
+    assert status.recovery.history[-1].result is RecoveryResult.ABANDONED
+    assert game.service.live() == []
+
+
 def test_a_flag_that_is_withdrawn_ends_the_attempt() -> None:
     """Never restart a healthy run: two observations without the flag abandon what was begun."""
     game = playing()

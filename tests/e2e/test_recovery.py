@@ -232,6 +232,23 @@ def test_a_cluster_rebuilt_from_git_finds_the_same_run(stage: Stage) -> None:
     assert len(stage.remote_runs()) == 2
 
 
+def test_two_objects_on_one_run_restore_it_once(stage: Stage) -> None:
+    """The older one has it; the younger says so and makes nothing."""
+    run, _ = stage.trained_run()
+    stage.apply(stage.training_run({"run": {"trainingRunId": run}}, "first"))
+    stage.wait_ready("first")
+    stage.apply(stage.training_run({"run": {"trainingRunId": run}}, "second"))
+    claimed = stage.wait_condition("Stalled", "True", "RunClaimed", "second")
+    assert f"{stage.namespace}/first" in claimed["message"]
+    stage.corrupt(run)
+    wait_for(lambda: stage.status("first").get("recoveries") == 1, "one recovery")
+    stage.wait_polls(3)
+
+    assert stage.status("second").get("recoveries") == 0
+    live = [one["training_run_id"] for one in stage.remote_runs() if not one["corrupted"]]
+    assert live == [stage.status("first")["trainingRunId"]]
+
+
 def test_sigterm_ends_the_operator_in_time(stage: Stage) -> None:
     """Exit status 0 within ten seconds, also with work under way."""
     run, _ = stage.trained_run()

@@ -74,6 +74,8 @@ class Reason(StrEnum):
     """The API key is valid but not allowed to do this."""
     BILLING_REQUIRED = "BillingRequired"
     """The service asks for billing to be put in order."""
+    RUN_CLAIMED = "RunClaimed"
+    """An older TrainingRun follows the same run; two would make two successors."""
     HAND_OVER_CONFLICT = "HandOverConflict"
     """A ConfigMap of the hand-over's name exists and belongs to somebody else."""
 

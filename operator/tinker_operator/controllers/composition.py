@@ -15,6 +15,7 @@ import structlog
 
 from tinker_operator.controllers.accounts import Credentials, Keyring
 from tinker_operator.controllers.checkpoint_policy import reconcile_checkpoint_policy
+from tinker_operator.controllers.claims import Claims
 from tinker_operator.controllers.objects import CHECKPOINT_POLICIES, TRAINING_RUNS
 from tinker_operator.controllers.poller import Poller
 from tinker_operator.controllers.reporter import Reporter
@@ -111,7 +112,7 @@ async def _run(deployment: Deployment, api: KubeApi, cluster_id: str, stop: asyn
     poller = Poller(services, store, queue, cluster_id=cluster_id, rng=random.random)
     identity = f"{socket.gethostname()}_{os.getpid()}"
     reporter = Reporter(api, store, EventRecorder(api, instance=identity, clock=utc_now))
-    shell = Shell(store, api, services, poller, reporter, cluster_id, whole_seconds)
+    shell = Shell(store, api, services, poller, reporter, Claims(store), cluster_id, whole_seconds)
     engine = Engine(
         RESOURCES,
         lambda key: _reconcile(shell, key),

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from tinker_operator.api.reasons import Reason
 from tinker_operator.api.training_run import TrainingRun
+from tinker_operator.controllers.claims import Claims
 from tinker_operator.controllers.objects import account_of
 from tinker_operator.controllers.poller import Poller
 from tinker_operator.controllers.reporter import Reporter
@@ -28,6 +29,7 @@ class Shell:
         services: Connections and inventories.
         poller: Asked for a look when a run is new to the inventory.
         reporter: The only writer of status.
+        claims: Tells of objects that follow the same run.
         cluster_id: First part of owner keys.
         clock: Wall clock, timezone-aware.
     """
@@ -37,6 +39,7 @@ class Shell:
     services: Services
     poller: Poller
     reporter: Reporter
+    claims: Claims
     cluster_id: str
     clock: Callable[[], datetime]
 

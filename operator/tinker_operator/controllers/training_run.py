@@ -9,7 +9,7 @@ from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.controllers.actuator import perform
 from tinker_operator.controllers.held_up import settled
 from tinker_operator.controllers.invalid import report_invalid
-from tinker_operator.controllers.objects import TRAINING_RUNS, account_of
+from tinker_operator.controllers.objects import TRAINING_RUNS, account_of, key_of_run
 from tinker_operator.controllers.observer import answer
 from tinker_operator.controllers.shell import Shell
 from tinker_operator.core.identity import followed
@@ -53,7 +53,7 @@ async def _observe(shell: Shell, run: TrainingRun, obj: KubeObject, now: datetim
     inventory = shell.services.inventory_of(account_of(run))
     if not inventory.knows(followed(run) or ""):
         shell.poller.soon(account_of(run))
-    seen = RunSeen(shell.cluster_id, inventory)
+    seen = RunSeen(shell.cluster_id, inventory, shell.claims.older_than(key_of_run(run)))
     while question := next_question(partial(plan_run, run, seen, now)):
         seen = seen.learned(question, await answer(question, obj, shell.api, shell.client_of(run)))
     return seen

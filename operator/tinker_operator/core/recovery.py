@@ -104,7 +104,7 @@ def continue_recovery(
     status = run.status
     if flight.failure is not None:
         return _end_failed(run, flight, now)
-    reason = _unwanted(run, view, flight)
+    reason = _unwanted(run, view, flight, seen)
     if reason is not None:
         failed = flight.model_copy(update={"failure": RecoveryResult.ABANDONED, "failure_message": reason})
         return step(with_flight(status, failed), Reason.RECOVERING, _message(status))
@@ -128,7 +128,9 @@ def _message(status: TrainingRunStatus) -> str:
     return f"Run {status.training_run_id} is corrupted and is being restored from a checkpoint."
 
 
-def _unwanted(run: TrainingRun, view: RunView, flight: InFlightRecovery) -> str | None:
+def _unwanted(run: TrainingRun, view: RunView, flight: InFlightRecovery, seen: RunSeen) -> str | None:
+    if seen.claimed_by is not None:
+        return f"TrainingRun {seen.claimed_by} is older and follows the same run."
     if not run.spec.recovery.enabled:
         return "spec.recovery.enabled was set to false."
     if run.status.training_run_id != flight.from_training_run_id:

@@ -92,6 +92,8 @@ def _decide(run: TrainingRun, binding: Binding, view: RunView, seen: RunSeen, no
         return _blind(run, view, seen, now)
     if flight is not None:
         return continue_recovery(run, flight, view, seen, now)
+    if seen.claimed_by is not None:
+        return _claimed(run, seen.claimed_by)
     if binding.run_id is None:
         return continue_creation(run, seen)
     if view.agreeing < CONFIRMED and (isinstance(view, Absent) or view.corrupted):
@@ -160,6 +162,15 @@ def _not_found(run: TrainingRun, run_id: str) -> Decision:
         "`tinker run list`: the full id is <session>:train:<n>, and the key must belong to its owner."
     )
     return stalled(run.status, Reason.RUN_NOT_FOUND, message)
+
+
+def _claimed(run: TrainingRun, by: str) -> Decision:
+    message = (
+        f"TrainingRun {by} is older and follows the same run; two of them would restore it twice. "
+        "Delete one of the two, or let this one follow another run."
+    )
+    recheck = Plan(wake_after=run.spec.poll_interval_seconds)
+    return Decision(run.status, Standing.STALLED, Reason.RUN_CLAIMED, message, recheck)
 
 
 def _live(run: TrainingRun, seen: RunSeen) -> Decision:

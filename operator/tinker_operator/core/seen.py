@@ -31,11 +31,13 @@ class RunSeen:
     Attributes:
         cluster_id: First part of the owner key.
         inventory: The snapshot of the object's connection.
+        claimed_by: An older TrainingRun that follows the same run, as namespace/name; None when there is none.
         answers: Answers had so far in this round.
     """
 
     cluster_id: str
     inventory: Inventory = field(default_factory=Inventory)
+    claimed_by: str | None = None
     answers: Mapping[Question, Answer] = field(default_factory=dict)
 
     def ask(self, question: Question) -> Answer:

@@ -1,0 +1,56 @@
+"""Which TrainingRuns follow the same run: two objects on one run would restore it twice, so the older one has it.
+
+What an object has is what it was seen to follow, through its own key: naming a run in spec is not enough to keep
+another object, perhaps of another tenant, from it.
+"""
+
+from tinker_operator.controllers.objects import TRAINING_RUNS
+from tinker_operator.engine.keys import KubeObject, ObjectKey
+from tinker_operator.engine.store import Change, Store
+
+
+class Claims:
+    """An index from run id to the TrainingRuns that follow it, or followed it before its successor.
+
+    Args:
+        store: Listened to, so that a question costs a look-up and not a walk over every object.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._by_run: dict[str, set[ObjectKey]] = {}
+        store.listen(self._on_change)
+
+    def older_than(self, key: ObjectKey) -> str | None:
+        """Returns the oldest other TrainingRun that follows a run of this one, as namespace/name; None for none."""
+        mine = self._store.get(key)
+        if mine is None:
+            return None
+        rivals = {rival for run_id in _wanted(mine) for rival in self._by_run.get(run_id, ()) if rival != key}
+        oldest = min(((_age(self._store.get(rival)), rival) for rival in rivals), default=None)
+        if oldest is None or (_age(mine), key) < oldest:
+            return None
+        return f"{oldest[1].namespace}/{oldest[1].name}"
+
+    def _on_change(self, change: Change) -> None:
+        if change.key.kind != TRAINING_RUNS.kind:
+            return
+        for run_id in _followed(change.before):
+            self._by_run.get(run_id, set()).discard(change.key)
+        for run_id in _followed(change.after):
+            self._by_run.setdefault(run_id, set()).add(change.key)
+
+
+def _wanted(obj: KubeObject) -> frozenset[str]:
+    named = ((obj.get("spec") or {}).get("run") or {}).get("trainingRunId")
+    current = (obj.get("status") or {}).get("trainingRunId")
+    return frozenset(run_id for run_id in (named, current) if run_id)
+
+
+def _followed(obj: KubeObject | None) -> frozenset[str]:
+    status = (obj or {}).get("status") or {}
+    return frozenset(run_id for run_id in (status.get("trainingRunId"), *status.get("lineage", ())) if run_id)
+
+
+def _age(obj: KubeObject | None) -> str:
+    return str(((obj or {}).get("metadata") or {}).get("creationTimestamp", ""))
