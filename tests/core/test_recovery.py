@@ -10,7 +10,7 @@ from tests.core.legality import illegalities
 
 from tinker_operator.api.meta import ATTEMPT_KEY, OWNER_KEY, RESUMED_KEY, ConditionStatus
 from tinker_operator.api.reasons import ConditionType, Reason
-from tinker_operator.api.run_status import RecoveryResult, TrainingRunStatus, Verdict
+from tinker_operator.api.run_status import VERDICT_LIMIT, RecoveryResult, TrainingRunStatus, Verdict
 from tinker_operator.core.conditions import find_condition
 from tinker_operator.core.world import Fault, ObservedRun, WeightsSeen
 
@@ -188,6 +188,18 @@ def test_recoveries_that_succeed_use_the_budget_too() -> None:
     assert reason(game.settle()) == Reason.RECOVERY_EXHAUSTED
     assert game.run.status.recoveries == 4
     assert game.service.live() == []
+
+
+def test_an_attempt_tries_a_bounded_number_of_candidates() -> None:
+    """A service that refuses every load ends the attempt; it does not begin again at the newest for ever."""
+    game = playing(training_run(recovery={"maxAttempts": 1}), *range(1, 61))
+    game.service.unloadable = {path_of(step) for step in range(1, 61)}
+    game.service.corrupt()
+    status = game.settle(rounds=200)
+
+    assert status.recovery.history[-1].result is RecoveryResult.NO_USABLE_CHECKPOINT
+    assert len(status.recovery.history[-1].candidates) == VERDICT_LIMIT
+    assert reason(status) == Reason.RECOVERY_EXHAUSTED
 
 
 def test_exhaustion_lasts_until_the_spec_changes() -> None:

@@ -18,8 +18,10 @@ HISTORY_LIMIT = 10
 LINEAGE_LIMIT = 50
 """Runs that status.lineage remembers; the checkpoints of a run that fell out are no longer governed by a policy."""
 
-VERDICT_LIMIT = 50
-"""Candidates told of in one attempt; an object must stay far below etcd's 1.5 MiB."""
+VERDICT_LIMIT = 20
+"""Candidates that one attempt tries and tells of; ten such records must stay far below etcd's 1.5 MiB."""
+VERDICT_MESSAGE_LIMIT = 300
+"""Characters of a verdict's message that are kept."""
 
 
 class CheckpointSummary(ApiModel):

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from tinker_operator.api.run_status import (
     HISTORY_LIMIT,
     VERDICT_LIMIT,
+    VERDICT_MESSAGE_LIMIT,
     CandidateVerdict,
     HeldSession,
     InFlightRecovery,
@@ -107,7 +108,9 @@ def complete_attempt(run: TrainingRun, successor: str, now: datetime) -> Trainin
 
 def judged(flight: InFlightRecovery, verdict: Verdict, message: str) -> InFlightRecovery:
     """Returns the journal with its present candidate judged, and the next number in its session."""
-    told = CandidateVerdict(checkpoint=flight.checkpoint or "", verdict=verdict, message=message[:1024])
+    told = CandidateVerdict(
+        checkpoint=flight.checkpoint or "", verdict=verdict, message=message[:VERDICT_MESSAGE_LIMIT]
+    )
     return flight.model_copy(
         update={
             "candidates": (*flight.candidates, told)[-VERDICT_LIMIT:],

@@ -15,7 +15,7 @@ from datetime import datetime
 
 from tinker_operator.api.meta import ATTEMPT_KEY, CHECKPOINT_KEY, RESUMED_KEY
 from tinker_operator.api.reasons import Reason
-from tinker_operator.api.run_status import InFlightRecovery, RecoveryResult, TrainingRunStatus
+from tinker_operator.api.run_status import VERDICT_LIMIT, InFlightRecovery, RecoveryResult, TrainingRunStatus
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.core.attempts import begin_attempt, fail_attempt, with_flight, with_recovery, with_status
 from tinker_operator.core.budget import counted_attempts
@@ -155,9 +155,10 @@ def _choose_next(run: TrainingRun, flight: InFlightRecovery, seen: RunSeen, now:
     choice = choose(run, seen, flight.from_training_run_id, flight.candidates, now)
     if isinstance(choice, Fault):
         return held_up(status, Reason.RECOVERING, _message(status), choice)
-    update: dict[str, object] = {"checkpoint": choice.checkpoint, "candidates": choice.candidates}
-    if choice.checkpoint is None:
+    update: dict[str, object] = {"checkpoint": choice.checkpoint, "candidates": choice.candidates[-VERDICT_LIMIT:]}
+    if choice.checkpoint is None or flight.model_seq_id >= VERDICT_LIMIT:
         update |= {
+            "checkpoint": None,
             "failure": RecoveryResult.NO_USABLE_CHECKPOINT,
             "failure_message": "No candidate could be restored; its verdict says why of each.",
         }
