@@ -28,7 +28,11 @@ CHECKPOINT_KEY = f"{GROUP}/checkpoint"
 RESUMED_KEY = f"{GROUP}/resumed-at"
 """Key of a remote run's user_metadata, set by the training loop that made it: RFC 3339 time of the resume."""
 
-CHECKPOINT_PATTERN = r"^tinker://[^/?#%\s]+/weights/[A-Za-z0-9._-]+$"
+_RUN_ID = r"[!\"$&-.0->@-\[\]-~]+"
+RUN_ID_PATTERN = f"^{_RUN_ID}$"
+"""Printable ASCII that keeps its place in a URL. Spelled out: what counts as a space differs between engines, and
+an object that the API server accepts must parse here too."""
+CHECKPOINT_PATTERN = rf"^tinker://{_RUN_ID}/weights/[A-Za-z0-9._-]+$"
 """A path that training can resume from: sampler and external weights cannot be trained."""
 
 

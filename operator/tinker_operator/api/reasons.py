@@ -96,6 +96,8 @@ class Reason(StrEnum):
     """A listing's pages do not add up, so absence proves nothing."""
     UNEXPECTED_STATUS = "UnexpectedStatus"
     """The service answered with a status that this call does not know."""
+    INTERNAL_FAULT = "InternalFault"
+    """A defect of the operator kept it from looking; its log says where."""
     KUBERNETES_FAULT = "KubernetesFault"
     """The Kubernetes API server refused or did not answer a call that the decision needs."""
 

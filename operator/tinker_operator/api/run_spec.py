@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from tinker_operator.api.meta import CHECKPOINT_PATTERN, GROUP, SUBDOMAIN_PATTERN, ApiModel
+from tinker_operator.api.meta import CHECKPOINT_PATTERN, GROUP, RUN_ID_PATTERN, SUBDOMAIN_PATTERN, ApiModel
 from tinker_operator.api.rules import keys_in_words, pattern_in_words, rule, rules
 
 MAX_ATTEMPTS_LIMIT = 20
@@ -13,7 +13,7 @@ MAX_ATTEMPTS_LIMIT = 20
 
 RunId = Annotated[
     str,
-    StringConstraints(max_length=253, pattern=r"^[^/?#%\s]+$"),
+    StringConstraints(max_length=253, pattern=RUN_ID_PATTERN),
     Field(
         json_schema_extra=pattern_in_words(
             "trainingRunId: not the id of a run; write it as `tinker run list` shows it, "

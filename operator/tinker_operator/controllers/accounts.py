@@ -114,8 +114,14 @@ _NO_KEY = (
 
 
 def normal_url(url: str) -> str:
-    """Returns the URL in the form that is compared: scheme and host in lower case, no slash at the end."""
-    parts = urlsplit(url.strip())
+    """Returns the URL in the form that is compared: scheme and host in lower case, no slash at the end.
+
+    What does not parse as a URL becomes empty, which no allow list holds.
+    """
+    try:
+        parts = urlsplit(url.strip())
+    except ValueError:
+        return ""
     return f"{parts.scheme.lower()}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
 
 

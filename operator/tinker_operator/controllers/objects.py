@@ -1,6 +1,7 @@
 """Objects of the store as types, and the few questions that the shell has about them."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -57,8 +58,8 @@ def checkpoint_policies(store: Store, namespace: str) -> Iterator[CheckpointPoli
 
 
 def _all(store: Store, resource: Resource, model: type[M], namespace: str | None) -> Iterator[M]:
-    for key, obj in tuple(store.by_kind(resource.kind).items()):
-        if namespace in {None, key.namespace} and (one := parsed(model, obj)) is not None:
+    for key in tuple(store.by_kind(resource.kind)):
+        if namespace in {None, key.namespace} and (one := store.derived(key, partial(parsed, model))) is not None:
             yield one
 
 

@@ -5,14 +5,21 @@ listing and nothing else.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 
+import structlog
+
+from tinker_operator.api.reasons import Reason
+from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.controllers.accounts import Account
-from tinker_operator.controllers.objects import account_of, key_of_run, training_runs
+from tinker_operator.controllers.objects import TRAINING_RUNS, account_of, key_of_run, parsed, training_runs
 from tinker_operator.controllers.services import Services
 from tinker_operator.core.identity import followed, owner_of
 from tinker_operator.core.inventory import Inventory, concerned, unconfirmed
-from tinker_operator.engine.store import Store
+from tinker_operator.core.world import Fault
+from tinker_operator.engine.faults import described
+from tinker_operator.engine.store import Change, Store
+from tinker_operator.engine.wakes import essential
 from tinker_operator.engine.workqueue import Priority, WorkQueue
 
 CONFIRM_SECONDS = 2.0
@@ -21,6 +28,12 @@ SPREAD = 0.1
 """Part of the interval by which a pause is shortened at random, so that accounts do not march in step."""
 SHARED_AGE = 0.5
 """Part of the interval within which another account's look at the same service is as good as a new one."""
+LINGER_SECONDS = 45.0
+"""How long an account outlives its last object: sessions of a deleted TrainingRun are finished through it."""
+SHORTEST_PAUSE_SECONDS = 0.2
+"""Pause between two looks that were asked for, so that many objects made at once share them."""
+DEFECT = Fault(Reason.INTERNAL_FAULT, "A defect of the operator kept it from looking. Report the line of its log.")
+log = structlog.get_logger(__name__)
 
 
 class Poller:
@@ -43,7 +56,9 @@ class Poller:
         self._cluster_id = cluster_id
         self._rng = rng
         self._soon: dict[Account, asyncio.Event] = {}
+        self._pausing: dict[Account, float] = {}
         self._wanted = asyncio.Event()
+        store.listen(self._on_change)
 
     def soon(self, account: Account) -> None:
         """Asks for a look at once: an object follows a run that the newest look could not know."""
@@ -66,41 +81,72 @@ class Poller:
                 self._wanted.clear()
                 await self._wanted.wait()
 
+    def _on_change(self, change: Change) -> None:
+        """A shorter interval is heeded now, not when the longer one is over."""
+        if change.key.kind != TRAINING_RUNS.kind or change.after is None or not essential(change):
+            return
+        run = parsed(TrainingRun, change.after)
+        if run is not None and run.spec.poll_interval_seconds < self._pausing.get(account_of(run), 0.0):
+            self.soon(account_of(run))
+
     async def _watch(self, account: Account, started: set[Account]) -> None:
         known, max_age = Inventory(), 0.0
         event = self._soon[account]
-        while interval := self._interval(account):
+        while (interval := self._interval(account)) or await self._used_again(account, event):
+            if interval is None:
+                continue
             event.clear()
-            watched = self._watched()
-            await self._services.refresh(account, watched, max_age_seconds=max_age)
+            await self._look(account, max_age)
             current = self._services.inventory_of(account)
             self._wake(account, known, current)
             known = current
-            pause = min(interval, CONFIRM_SECONDS) if unconfirmed(current, watched) else interval
-            max_age = await self._pause(event, pause * (1 - SPREAD * self._rng()))
+            pause = min(interval, CONFIRM_SECONDS) if unconfirmed(current, self._watched(account)) else interval
+            max_age = await self._pause(account, event, pause * (1 - SPREAD * self._rng()))
         started.discard(account)
         del self._soon[account]
         await self._services.forget(account)
 
-    async def _pause(self, event: asyncio.Event, seconds: float) -> float:
+    async def _look(self, account: Account, max_age_seconds: float) -> None:
+        """One account's trouble, even one that nobody thought of, must not end the look at all others."""
+        try:
+            await self._services.refresh(account, tuple(self._watched(account)), max_age_seconds=max_age_seconds)
+        except Exception as error:  # noqa: BLE001 - see above
+            log.warning("look_failed", namespace=account.namespace, secret=account.secret, **described(error))
+            await self._services.fail(account, DEFECT)
+
+    async def _pause(self, account: Account, event: asyncio.Event, seconds: float) -> float:
         """Waits for the next look; returns how old a shared look may be: not at all when one was asked for."""
+        self._pausing[account] = seconds
         try:
             await asyncio.wait_for(event.wait(), seconds)
         except TimeoutError:
             return seconds * SHARED_AGE
+        finally:
+            del self._pausing[account]
+        await asyncio.sleep(SHORTEST_PAUSE_SECONDS)
         return 0.0
+
+    async def _used_again(self, account: Account, event: asyncio.Event) -> bool:
+        event.clear()
+        await self._pause(account, event, LINGER_SECONDS)
+        return self._interval(account) is not None
+
+    def _users(self, account: Account) -> Iterator[TrainingRun]:
+        return (run for run in training_runs(self._store) if account_of(run) == account)
 
     def _interval(self, account: Account) -> float | None:
         """Returns the shortest interval of the account's objects, in seconds; None when it has none left."""
-        intervals = (run.spec.poll_interval_seconds for run in training_runs(self._store) if account_of(run) == account)
-        return min(intervals, default=None)
+        return min((run.spec.poll_interval_seconds for run in self._users(account)), default=None)
 
-    def _watched(self) -> Iterable[str]:
-        return [run_id for run in training_runs(self._store) if (run_id := followed(run)) is not None]
+    def _watched(self, account: Account) -> Iterator[str]:
+        """Yields the runs followed through the same service as this account's: they share its inventory."""
+        service = self._services.of(account)
+        for run in training_runs(self._store):
+            mine = account_of(run) == account or self._services.of(account_of(run)) is service is not None
+            if mine and (run_id := followed(run)) is not None:
+                yield run_id
 
     def _wake(self, account: Account, known: Inventory, current: Inventory) -> None:
-        for run in training_runs(self._store):
-            if account_of(run) == account and concerned(
-                known, current, run_id=followed(run), owner=owner_of(run, self._cluster_id)
-            ):
+        for run in self._users(account):
+            if concerned(known, current, run_id=followed(run), owner=owner_of(run, self._cluster_id)):
                 self._queue.add(key_of_run(run), Priority.REMOTE)

@@ -83,45 +83,54 @@ class Services:
             max_age_seconds: A look that is younger is not repeated.
         """
         credentials = await self._keyring.credentials(account)
+        if isinstance(credentials, Fault) and not credentials.needs_user:
+            # The Secret cannot be read right now: that says nothing about the key of the last look.
+            credentials = self._used_by.get(account, credentials)
         if isinstance(credentials, Fault):
-            await self._detach(account)
-            self._by_account[account] = credentials
+            await self.fail(account, credentials)
             return
-        service = await self._attach(account, credentials)
+        service = self._by_credentials.get(credentials) or self._connected(account, credentials)
         if isinstance(service, Fault):
+            await self.fail(account, service)
             return
+        former = self._used_by.get(account)
+        self._used_by[account] = credentials
+        await self._look(service, watched, max_age_seconds)
+        # Published after the look: with a rotated key, what the old one knew stands until the new one knows better.
+        self._by_account[account] = service
+        await self._release(former)
+
+    async def fail(self, account: Account, fault: Fault) -> None:
+        """Takes the account's connection away and says why."""
+        self._by_account[account] = fault
+        await self._release(self._used_by.pop(account, None))
+
+    async def forget(self, account: Account) -> None:
+        """Drops an account that no object uses any more, and its connection with the last of them."""
+        self._by_account.pop(account, None)
+        await self._release(self._used_by.pop(account, None))
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        for service in self._by_credentials.values():
+            await service.client.close()
+
+    def _connected(self, account: Account, credentials: Credentials) -> Service | Fault:
+        client = connect(credentials, account)
+        if isinstance(client, Fault):
+            return client
+        return self._by_credentials.setdefault(credentials, Service(client))
+
+    async def _look(self, service: Service, watched: Iterable[str], max_age_seconds: float) -> None:
         async with service.lock:
             age = None if service.polled_at is None else self._monotonic() - service.polled_at
             if age is None or age >= max_age_seconds:
                 await service.look(watched, self._clock)
                 service.polled_at = self._monotonic()
 
-    async def _attach(self, account: Account, credentials: Credentials) -> Service | Fault:
-        if self._used_by.get(account) != credentials:
-            await self._detach(account)
-        service = self._by_credentials.get(credentials)
-        if service is None:
-            client = connect(credentials, account)
-            if isinstance(client, Fault):
-                self._by_account[account] = client
-                return client
-            service = self._by_credentials[credentials] = Service(client)
-        self._used_by[account] = credentials
-        self._by_account[account] = service
-        return service
-
-    async def forget(self, account: Account) -> None:
-        """Drops an account that no object uses any more, and its connection with the last of them."""
-        await self._detach(account)
-
-    async def _detach(self, account: Account) -> None:
-        self._by_account.pop(account, None)
-        credentials = self._used_by.pop(account, None)
+    async def _release(self, credentials: Credentials | None) -> None:
+        """Closes the connection of these credentials if no account uses it any more."""
         if credentials is not None and credentials not in self._used_by.values():
-            service = self._by_credentials.pop(credentials)
-            await service.client.close()
-
-    async def close(self) -> None:
-        """Closes every connection."""
-        for account in tuple(self._by_account):
-            await self._detach(account)
+            service = self._by_credentials.pop(credentials, None)
+            if service is not None:
+                await service.client.close()

@@ -13,6 +13,7 @@ from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.controllers.accounts import Account
 from tinker_operator.controllers.objects import account_of, training_runs
 from tinker_operator.controllers.services import Service, Services
+from tinker_operator.engine.faults import described
 from tinker_operator.engine.store import Store
 from tinker_operator.tinker.errors import TinkerError
 
@@ -38,9 +39,11 @@ class SessionKeeper:
     Args:
         store: Tells which sessions are held.
         services: Connections to beat on.
+        beat_seconds: Pause between heartbeats.
     """
 
-    def __init__(self, store: Store, services: Services) -> None:
+    def __init__(self, store: Store, services: Services, *, beat_seconds: float = BEAT_SECONDS) -> None:
+        self._beat_seconds = beat_seconds
         self._store = store
         self._services = services
         self._orphans: dict[str, Account] = {}
@@ -61,7 +64,7 @@ class SessionKeeper:
                 *(self._finish(session, account) for session, account in tuple(self._orphans.items())),
             )
             before = held
-            await asyncio.sleep(BEAT_SECONDS)
+            await asyncio.sleep(self._beat_seconds)
 
     async def _beat(self, session: str, account: Account) -> None:
         service = self._services.of(account)
@@ -71,6 +74,8 @@ class SessionKeeper:
             await service.client.heartbeat(session)
         except TinkerError as error:
             log.debug("heartbeat_missed", session=session, error=error.reason)
+        except Exception as error:  # noqa: BLE001 - one session's trouble must not end the beat of all others
+            log.warning("heartbeat_failed", session=session, **described(error))
 
     async def _finish(self, session: str, account: Account) -> None:
         """Ends a session whose TrainingRun was deleted; tried at each beat until it is done or the key is gone."""
@@ -81,4 +86,6 @@ class SessionKeeper:
             except TinkerError as error:
                 if error.transient:
                     return
+            except Exception as error:  # noqa: BLE001 - as above
+                log.warning("finish_failed", session=session, **described(error))
         del self._orphans[session]

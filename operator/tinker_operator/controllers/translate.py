@@ -6,7 +6,7 @@ has to be thought about.
 
 from tinker_operator.api.reasons import Reason
 from tinker_operator.core.world import CheckpointKind, Fault, ObservedCheckpoint, ObservedRun, WeightsSeen
-from tinker_operator.engine.kube_errors import KubeError, KubeUnavailable
+from tinker_operator.engine.kube_errors import KubeError
 from tinker_operator.tinker.errors import TinkerError
 from tinker_operator.tinker.models import Checkpoint, TrainingRun, WeightsInfo
 
@@ -54,4 +54,4 @@ def fault_of(error: TinkerError) -> Fault:
 
 def kube_fault(error: KubeError) -> Fault:
     """Returns the API server's trouble as a fault."""
-    return Fault(Reason.KUBERNETES_FAULT, str(error), needs_user=not isinstance(error, KubeUnavailable))
+    return Fault(Reason.KUBERNETES_FAULT, str(error), needs_user=not error.transient)

@@ -23,13 +23,20 @@ def wakes(store: Store, change: Change) -> Iterator[ObjectKey]:
     if change.key.kind == TRAINING_RUNS.kind and (
         essential(change) or _bearing(change.before) != _bearing(change.after)
     ):
-        yield from _policies(store, change.key.namespace)
+        yield from (key for key in _policies(store, change.key.namespace) if _selects(store.get(key), change))
     elif change.key.kind == CHECKPOINT_POLICIES.kind and essential(change):
         yield from (key for key in _policies(store, change.key.namespace) if key != change.key)
 
 
 def _policies(store: Store, namespace: str) -> Iterator[ObjectKey]:
     yield from (key for key in tuple(store.by_kind(CHECKPOINT_POLICIES.kind)) if key.namespace == namespace)
+
+
+def _selects(policy: KubeObject | None, change: Change) -> bool:
+    """Tells whether the policy governed the TrainingRun before the change, or does after it."""
+    wanted = (((policy or {}).get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
+    versions = (version for version in (change.before, change.after) if version is not None)
+    return any(wanted.items() <= (version["metadata"].get("labels") or {}).items() for version in versions)
 
 
 def _bearing(obj: KubeObject | None) -> tuple[object, ...]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar, cast
 
 from tinker_operator.engine.keys import KubeObject, ObjectKey, key_of
 
@@ -37,6 +37,7 @@ class Change:
     relisted: bool = False
 
 
+T = TypeVar("T")
 Listener: TypeAlias = Callable[[Change], None]
 
 
@@ -50,6 +51,7 @@ class Store:
         self._kinds: dict[str, dict[ObjectKey, KubeObject]] = {}
         self._listeners: list[Listener] = []
         self._graves: dict[str, tuple[ObjectKey, int]] = {}
+        self._derived: dict[ObjectKey, object] = {}
         self._horizons: dict[tuple[str, str | None], int] = {}
 
     def listen(self, callback: Listener) -> None:
@@ -67,6 +69,23 @@ class Store:
     def by_kind(self, kind: str) -> Mapping[ObjectKey, KubeObject]:
         """All objects of a kind: a live view, to be iterated without awaiting in between."""
         return MappingProxyType(self._of(kind))
+
+    def derived(self, key: ObjectKey, derive: Callable[[KubeObject], T]) -> T | None:
+        """What `derive` makes of an object: made once for each version of it, because parsing costs.
+
+        Args:
+            key: Which object.
+            derive: Always the same function for one kind.
+
+        Returns:
+            What it made, or None when there is no such object.
+        """
+        obj = self.get(key)
+        if obj is None:
+            return None
+        if key not in self._derived:
+            self._derived[key] = derive(obj)
+        return cast("T", self._derived[key])
 
     def apply(self, kind: str, obj: KubeObject, *, relisted: bool = False) -> Change | None:
         """Store a version of an object, unless it is no news.
@@ -152,6 +171,7 @@ class Store:
         return self._tell(Change(key, before, None, relisted))
 
     def _tell(self, change: Change) -> Change:
+        self._derived.pop(change.key, None)
         for listener in self._listeners:
             listener(change)
         return change

@@ -84,8 +84,9 @@ def trusted(ca_pem: str | None) -> ssl.SSLContext:
     if ca_pem is None:
         return _usual_authorities()
     if ca_pem.strip():  # an empty text would mean the usual authorities to ssl
+        # Bundles carry names and comments in other scripts; only the ASCII of the certificates is read.
         with suppress(ssl.SSLError, ValueError):
-            return ssl.create_default_context(cadata=ca_pem)
+            return ssl.create_default_context(cadata=ca_pem.encode("ascii", "ignore").decode())
     raise CallNotPossible(
         "The certificate authority (ca.crt) holds no PEM certificate",
         "Give the file that begins with -----BEGIN CERTIFICATE-----.",

@@ -14,7 +14,7 @@ import httpx
 from pydantic import BaseModel, RootModel, SecretStr, ValidationError
 
 from tinker_operator.tinker.calls import Call
-from tinker_operator.tinker.errors import InvalidResponse, TinkerError
+from tinker_operator.tinker.errors import InvalidResponse, ServiceUnreachable, TinkerError
 from tinker_operator.tinker.faults import CAUGHT, Answer, fault_error, status_error
 from tinker_operator.tinker.redaction import Redaction
 from tinker_operator.tinker.retry import RetryPolicy, Timekeeper, repeated
@@ -142,6 +142,8 @@ class Transport:
 
     async def _exchange(self, call: Call, seconds: float) -> Answer | TinkerError:
         """Return an error instead of raising it: raised here it would carry the request in its context."""
+        if self._http.is_closed:
+            return ServiceUnreachable(f"{call.title} was not sent: the connection is closed")
         answering = False
         try:
             async with (

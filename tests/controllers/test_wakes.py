@@ -1,0 +1,68 @@
+"""Which objects a change wakes: a table."""
+
+from typing import Any
+
+import pytest
+
+from tinker_operator.controllers.objects import CHECKPOINT_POLICIES, TRAINING_RUNS
+from tinker_operator.controllers.wakes import wakes
+from tinker_operator.engine.keys import ObjectKey
+from tinker_operator.engine.store import Change, Store
+
+pytestmark = pytest.mark.pure
+
+RUN = ObjectKey("TrainingRun", "team", "sft")
+
+
+def obj(name: str, *, namespace: str = "team", labels: Any = None, generation: int = 1, **rest: Any) -> Any:
+    """Returns an object."""
+    metadata = {"name": name, "namespace": namespace, "uid": f"{namespace}-{name}", "resourceVersion": "1"}
+    return {"metadata": {**metadata, "generation": generation, "labels": labels or {}}, **rest}
+
+
+def policy(name: str, labels: dict[str, str], namespace: str = "team") -> Any:
+    """Returns a policy that selects these labels."""
+    return obj(name, namespace=namespace, spec={"selector": {"matchLabels": labels}})
+
+
+@pytest.fixture
+def store() -> Store:
+    """Policies for everybody, for team math, and one of another namespace."""
+    made = Store()
+    made.apply(CHECKPOINT_POLICIES.kind, policy("all", {}))
+    made.apply(CHECKPOINT_POLICIES.kind, policy("math", {"team": "math"}))
+    made.apply(CHECKPOINT_POLICIES.kind, policy("elsewhere", {}, "other"))
+    return made
+
+
+def woken(store: Store, before: Any, after: Any, key: ObjectKey = RUN) -> set[str]:
+    """Returns the names of what a change wakes."""
+    return {one.name for one in wakes(store, Change(key, before, after))}
+
+
+PLAIN, MATH = obj("sft"), obj("sft", labels={"team": "math"})
+CHANGES: dict[str, tuple[Any, Any, set[str]]] = {
+    "a new run wakes itself and who selects it": (None, PLAIN, {"sft", "all"}),
+    "a run with the label wakes both policies": (None, MATH, {"sft", "all", "math"}),
+    "a run that loses the label wakes both policies": (MATH, PLAIN, {"sft", "all", "math"}),
+    "an edited run wakes itself and who selects it": (PLAIN, obj("sft", generation=2), {"sft", "all"}),
+    "a new checkpoint wakes the policies alone": (PLAIN, obj("sft", status={"lastCheckpoint": {"path": "p"}}), {"all"}),
+    "a condition wakes nobody": (PLAIN, obj("sft", status={"conditions": [1]}), set()),
+    "a deleted run wakes itself and who selected it": (MATH, None, {"sft", "all", "math"}),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_of_a_run_wakes_whom_it_concerns(store: Store, name: str) -> None:
+    """And nobody of another namespace."""
+    before, after, expected = CHANGES[name]
+
+    assert woken(store, before, after) == expected
+
+
+def test_a_policy_wakes_the_others_of_its_namespace(store: Store) -> None:
+    """They may govern the same runs, and must not delete what it keeps."""
+    key = ObjectKey(CHECKPOINT_POLICIES.kind, "team", "math")
+
+    assert woken(store, None, policy("math", {"team": "math"}), key) == {"math", "all"}
+    assert TRAINING_RUNS.kind == RUN.kind
