@@ -95,7 +95,7 @@ class FakeService:
     unloadable: set[str] = field(default_factory=set)
     backend_failures: int = 0
     hand_over: str | None = None
-    made_by: dict[tuple[str, int], str] = field(default_factory=dict)
+    outcomes: dict[tuple[str, int], Outcome] = field(default_factory=dict)
     down: Fault | None = None
 
     def add_run(self, run_id: str = FIRST, *steps: int, **changes: Any) -> None:
@@ -161,16 +161,20 @@ class FakeService:
         if action.session_id in self.finished:
             return SessionLost("The session is finished.")
         key = (action.session_id, action.model_seq_id)
-        if key not in self.made_by:
-            if self.backend_failures:
-                self.backend_failures -= 1
-                return BackendFailed("The service failed.")
-            if isinstance(action, RestoreRun) and action.checkpoint in self.unloadable:
-                return LoadRefused("The checkpoint is truncated.")
-            run_id = f"{action.session_id}:train:{action.model_seq_id}"
-            self.made_by[key] = run_id
-            self.add_run(run_id, metadata=action.metadata)
-        return RunMade(self.made_by[key], MODEL, RANK)
+        if key not in self.outcomes:
+            self.outcomes[key] = self._first(action)
+        return self.outcomes[key]
+
+    def _first(self, action: RestoreRun | CreateRun) -> Outcome:
+        """The answer to a request that was not seen before; a repetition gets the same again, a failure too."""
+        if self.backend_failures:
+            self.backend_failures -= 1
+            return BackendFailed("The service failed.")
+        if isinstance(action, RestoreRun) and action.checkpoint in self.unloadable:
+            return LoadRefused("The checkpoint is truncated.")
+        run_id = f"{action.session_id}:train:{action.model_seq_id}"
+        self.add_run(run_id, metadata=action.metadata)
+        return RunMade(run_id, MODEL, RANK)
 
 
 @dataclass

@@ -140,6 +140,15 @@ class DueCheckpoint(ApiModel):
     size_bytes: int | None = Field(default=None, description="Size in bytes, if the service tells.")
 
 
+class DeletingCheckpoint(ApiModel):
+    """A checkpoint that this policy is about to delete; it stands here before it goes."""
+
+    path: str = Field(description="Path at the service.")
+    time: datetime | None = Field(default=None, description="When it was saved; another time is another checkpoint.")
+    training_run: str = Field(description="Name of the TrainingRun that it belongs to.")
+    size_bytes: int | None = Field(default=None, description="Size in bytes, if the service tells.")
+
+
 class DeletedCheckpoint(ApiModel):
     """A checkpoint that this policy deleted."""
 
@@ -163,6 +172,11 @@ class CheckpointPolicyStatus(ApiModel):
     deleted_total: int = Field(default=0, description="Checkpoints that this policy has deleted; it only grows.")
     kept: tuple[KeptCheckpoint, ...] = Field(default=(), description="The newest twenty that stay, and why.")
     due: tuple[DueCheckpoint, ...] = Field(default=(), description="The newest twenty that nothing keeps.")
+    deleting: tuple[DeletingCheckpoint, ...] = Field(
+        default=(),
+        description="At most ten that go next, written before the first of them goes; each is judged once more, "
+        "and one that something keeps by then is dropped from here.",
+    )
     deleted: tuple[DeletedCheckpoint, ...] = Field(default=(), description="The last twenty deleted, oldest first.")
 
 

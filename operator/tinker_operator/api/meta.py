@@ -24,7 +24,7 @@ ATTEMPT_KEY = f"{GROUP}/attempt"
 ORIGIN_KEY = f"{GROUP}/origin"
 """Key of a remote run's user_metadata: the run id that spec adopted, or `create`."""
 CHECKPOINT_KEY = f"{GROUP}/checkpoint"
-"""Key of a remote run's user_metadata: checkpoint that the operator restored it from."""
+"""Key of a remote run's user_metadata: checkpoint that it was restored from, by the operator or by a loop."""
 RESUMED_KEY = f"{GROUP}/resumed-at"
 """Key of a remote run's user_metadata, set by the training loop that made it: RFC 3339 time of the resume."""
 

@@ -43,6 +43,7 @@ class Creation(ApiModel):
 
     sessions: int = Field(default=1, description="Sessions opened for it so far; a lost one is replaced.")
     session_id: str | None = Field(default=None, description="Session that the run is made in.")
+    pending: bool = Field(default=False, description="The service accepted the request and is at work on it.")
     refused_generation: int | None = Field(
         default=None, description="Generation that the service refused; a change of spec tries again."
     )
@@ -100,6 +101,9 @@ class InFlightRecovery(ApiModel):
     session_id: str | None = Field(default=None, description="Session that the successor is made in.")
     model_seq_id: int = Field(default=0, description="Number of the next run in that session.")
     checkpoint: str | None = Field(default=None, description="Candidate that is being loaded; absent: to be chosen.")
+    pending_since: datetime | None = Field(
+        default=None, description="Since when the service is at work on the load; absent: it has not accepted it yet."
+    )
     candidates: tuple[CandidateVerdict, ...] = Field(default=(), description="Candidates judged so far.")
     failure: RecoveryResult | None = Field(
         default=None, description="Why the attempt has failed; its session is being finished."
@@ -167,6 +171,9 @@ class TrainingRunStatus(ApiModel):
     origin: str | None = Field(default=None, description="What spec.run named when it was bound: a run id, or create.")
     training_run_id: str | None = Field(default=None, description="The run that is current at the service.")
     attempt: int = Field(default=0, description="Recovery attempt that the current run came from; 0 for none.")
+    lost_training_run_id: str | None = Field(
+        default=None, description="The run that was last confirmed to be corrupted."
+    )
     lineage: tuple[str, ...] = Field(
         default=(), description="Runs that this TrainingRun has followed, oldest first, the newest fifty."
     )

@@ -17,7 +17,15 @@ from tinker_operator.engine.keys import KubeObject
 from tinker_operator.engine.kube import CONFIG_MAPS, KubeApi
 from tinker_operator.engine.kube_errors import KubeError
 from tinker_operator.tinker.client import TinkerClient
-from tinker_operator.tinker.errors import NotFound, RouteMissing, TinkerError
+from tinker_operator.tinker.errors import (
+    BillingRequired,
+    Forbidden,
+    NotFound,
+    RateLimited,
+    StatusError,
+    TinkerError,
+    Unauthorized,
+)
 from tinker_operator.tinker.paths import TinkerPath
 
 HAND_OVER_ENTRY = "handover.json"
@@ -35,11 +43,29 @@ async def remote_answer(question: CheckpointsOf | WeightsOf | RunById, client: T
                 return observed_run(await client.get_training_run(run_id))
     except NotFound:
         return Absent()
-    except RouteMissing as error:
-        # What a service cannot tell is not held against a checkpoint: the load itself is the proof.
-        return WeightsSeen(None, is_lora=True, lora_rank=None) if isinstance(question, WeightsOf) else fault_of(error)
+    except StatusError as error:
+        return await _without(question, client, error)
     except TinkerError as error:
         return fault_of(error)
+
+
+async def _without(question: Question, client: TinkerClient, error: StatusError) -> Answer:
+    """Answers otherwise where the service refuses the direct question, or fails at it.
+
+    What it cannot tell of a checkpoint is not held against it, because the load itself is the proof. Whether a run
+    exists follows from the listing, too.
+    """
+    if isinstance(error, Unauthorized | Forbidden | BillingRequired | RateLimited):
+        return fault_of(error)
+    if isinstance(question, WeightsOf):
+        return WeightsSeen(None, is_lora=True, lora_rank=None)
+    if isinstance(question, RunById):
+        try:
+            listed = [run for run in await client.training_runs() if run.training_run_id == question.run_id]
+        except TinkerError as second:
+            return fault_of(second)
+        return observed_run(listed[0]) if listed else Absent()
+    return fault_of(error)
 
 
 async def hand_over_answer(question: ReadHandOver, owner: KubeObject, api: KubeApi) -> Answer:
@@ -52,7 +78,9 @@ async def hand_over_answer(question: ReadHandOver, owner: KubeObject, api: KubeA
     if found is None:
         return HandOverSeen(None)
     owners = {reference["uid"] for reference in found["metadata"].get("ownerReferences") or ()}
-    return HandOverSeen((found.get("data") or {}).get(HAND_OVER_ENTRY), foreign=metadata["uid"] not in owners)
+    document = (found.get("data") or {}).get(HAND_OVER_ENTRY)
+    version = found["metadata"]["resourceVersion"]
+    return HandOverSeen(document, foreign=metadata["uid"] not in owners, version=version)
 
 
 async def answer(question: Question, owner: KubeObject, api: KubeApi, client: TinkerClient | Fault) -> Answer:

@@ -24,6 +24,8 @@ from tinker_operator.engine.workqueue import Priority, WorkQueue
 
 CONFIRM_SECONDS = 2.0
 """Longest pause before a second look, when the first one found a run corrupted or missing."""
+FAULT_SECONDS = 60.0
+"""Longest pause after a look that failed, so that what is mended is noticed soon whatever the interval."""
 SPREAD = 0.1
 """Part of the interval by which a pause is shortened at random, so that accounts do not march in step."""
 SHARED_AGE = 0.5
@@ -100,11 +102,16 @@ class Poller:
             current = self._services.inventory_of(account)
             self._wake(account, known, current)
             known = current
-            pause = min(interval, CONFIRM_SECONDS) if unconfirmed(current, self._watched(account)) else interval
+            pause = min(interval, self._patience(account, current))
             max_age = await self._pause(account, event, pause * (1 - SPREAD * self._rng()))
         started.discard(account)
         del self._soon[account]
         await self._services.forget(account)
+
+    def _patience(self, account: Account, current: Inventory) -> float:
+        if current.fault is not None:
+            return FAULT_SECONDS
+        return CONFIRM_SECONDS if unconfirmed(current, self._watched(account)) else float("inf")
 
     async def _look(self, account: Account, max_age_seconds: float) -> None:
         """One account's trouble, even one that nobody thought of, must not end the look at all others."""

@@ -24,15 +24,17 @@ class Service:
         client: Calls to the service.
         inventory: The newest snapshot.
         polled_at: Monotonic time, in seconds, of the newest look; None before the first.
+        looked_from: Monotonic time, in seconds, at which the newest look that succeeded began.
         lock: Held while looking, so that accounts with the same key share a look instead of repeating it.
     """
 
     client: TinkerClient
     inventory: Inventory = field(default_factory=Inventory)
     polled_at: float | None = None
+    looked_from: float = float("-inf")
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def look(self, watched: Iterable[str], clock: Callable[[], datetime]) -> None:
+    async def look(self, watched: Iterable[str], clock: Callable[[], datetime], began: float) -> None:
         """Replaces the snapshot by a new look at every run; trouble becomes the snapshot's fault."""
         try:
             runs = await self.client.training_runs()
@@ -41,6 +43,7 @@ class Service:
             return
         observed = [observed_run(run) for run in runs]
         self.inventory = next_inventory(self.inventory, observed, watched=watched, now=clock())
+        self.looked_from = began
 
 
 class Services:
@@ -125,7 +128,7 @@ class Services:
         async with service.lock:
             age = None if service.polled_at is None else self._monotonic() - service.polled_at
             if age is None or age >= max_age_seconds:
-                await service.look(watched, self._clock)
+                await service.look(watched, self._clock, self._monotonic())
                 service.polled_at = self._monotonic()
 
     async def _release(self, credentials: Credentials | None) -> None:

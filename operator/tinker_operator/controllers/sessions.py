@@ -11,7 +11,7 @@ import structlog
 
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.controllers.accounts import Account
-from tinker_operator.controllers.objects import account_of, training_runs
+from tinker_operator.controllers.objects import TRAINING_RUNS, account_of, training_runs
 from tinker_operator.controllers.services import Service, Services
 from tinker_operator.engine.faults import described
 from tinker_operator.engine.store import Store
@@ -52,12 +52,12 @@ class SessionKeeper:
         """Beats until cancelled."""
         before: Mapping[str, tuple[str, Account]] = {}
         while True:
-            held = {
-                session: (run.metadata.uid, account_of(run))
-                for run in training_runs(self._store)
-                for session in held_sessions(run)
-            }
-            living = {run.metadata.uid for run in training_runs(self._store)}
+            runs = tuple(training_runs(self._store))
+            held = {session: (run.metadata.uid, account_of(run)) for run in runs for session in held_sessions(run)}
+            # By uid, not by what parses: an object of a newer schema is not a deleted one, and its session goes on.
+            living = {obj["metadata"]["uid"] for obj in self._store.by_kind(TRAINING_RUNS.kind).values()}
+            unread = living - {run.metadata.uid for run in runs}
+            held |= {session: kept for session, kept in before.items() if kept[0] in unread}
             self._orphans |= {session: account for session, (uid, account) in before.items() if uid not in living}
             await asyncio.gather(
                 *(self._beat(session, account) for session, (_, account) in held.items()),

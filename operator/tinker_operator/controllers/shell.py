@@ -6,11 +6,14 @@ from datetime import datetime
 
 from tinker_operator.api.reasons import Reason
 from tinker_operator.api.training_run import TrainingRun
+from tinker_operator.controllers.arrivals import Arrivals
 from tinker_operator.controllers.claims import Claims
 from tinker_operator.controllers.objects import account_of
 from tinker_operator.controllers.poller import Poller
 from tinker_operator.controllers.reporter import Reporter
 from tinker_operator.controllers.services import Service, Services
+from tinker_operator.core.identity import origin_of
+from tinker_operator.core.inventory import Inventory
 from tinker_operator.core.world import Fault
 from tinker_operator.engine.kube import KubeApi
 from tinker_operator.engine.store import Store
@@ -29,6 +32,7 @@ class Shell:
         services: Connections and inventories.
         poller: Asked for a look when a run is new to the inventory.
         reporter: The only writer of status.
+        arrivals: Tells when an object came.
         claims: Tells of objects that follow the same run.
         cluster_id: First part of owner keys.
         clock: Wall clock, timezone-aware.
@@ -39,9 +43,18 @@ class Shell:
     services: Services
     poller: Poller
     reporter: Reporter
+    arrivals: Arrivals
     claims: Claims
     cluster_id: str
     clock: Callable[[], datetime]
+
+    def inventory_of(self, run: TrainingRun) -> Inventory:
+        """Returns what is known for this object: nothing, while it is new and no look has begun since it came."""
+        account = account_of(run)
+        service = self.services.of(account)
+        fresh = not isinstance(service, Service) or service.looked_from > self.arrivals.came(run.metadata.uid)
+        bound = run.status.origin == origin_of(run)
+        return self.services.inventory_of(account) if bound or fresh else Inventory()
 
     def client_of(self, run: TrainingRun) -> TinkerClient | Fault:
         """Returns the client for the object's service, or why there is none."""

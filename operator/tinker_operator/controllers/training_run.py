@@ -50,8 +50,8 @@ async def reconcile_training_run(shell: Shell, key: ObjectKey) -> float | None:
 
 
 async def _observe(shell: Shell, run: TrainingRun, obj: KubeObject, now: datetime) -> RunSeen:
-    inventory = shell.services.inventory_of(account_of(run))
-    if not inventory.knows(followed(run) or ""):
+    inventory = shell.inventory_of(run)
+    if not inventory.knows(followed(run)):
         shell.poller.soon(account_of(run))
     seen = RunSeen(shell.cluster_id, inventory, shell.claims.older_than(key_of_run(run)))
     while question := next_question(partial(plan_run, run, seen, now)):

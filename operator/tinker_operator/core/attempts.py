@@ -115,6 +115,7 @@ def judged(flight: InFlightRecovery, verdict: Verdict, message: str) -> InFlight
         update={
             "candidates": (*flight.candidates, told)[-VERDICT_LIMIT:],
             "checkpoint": None,
+            "pending_since": None,
             "model_seq_id": flight.model_seq_id + 1,
         }
     )

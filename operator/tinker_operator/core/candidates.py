@@ -5,6 +5,7 @@ be told from metadata is told here; whether
 it loads is told by the load itself, and a candidate that does not load comes back here as judged.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -110,7 +111,12 @@ def _listed(seen: RunSeen, run_id: str) -> Iterator[ObservedCheckpoint | Fault]:
 def newest_first(checkpoints: Iterable[ObservedCheckpoint]) -> tuple[ObservedCheckpoint, ...]:
     """Returns the training checkpoints, newest first; one without a time comes last, equal times by path."""
     training = (checkpoint for checkpoint in checkpoints if checkpoint.kind is CheckpointKind.TRAINING)
-    return tuple(sorted(training, key=lambda one: (one.time or _BEGINNING, one.path), reverse=True))
+    return tuple(sorted(training, key=lambda one: (one.time or _BEGINNING, _natural(one.path)), reverse=True))
+
+
+def _natural(path: str) -> tuple[tuple[int, str], ...]:
+    """Orders step-9 before step-100, for services that tell no times."""
+    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path))
 
 
 def run_of(path: str) -> str:

@@ -13,6 +13,19 @@ from enum import StrEnum
 from tinker_operator.api.meta import Condition, ConditionStatus
 from tinker_operator.api.reasons import ConditionType, Reason
 
+PASSING = frozenset(
+    {
+        Reason.SERVICE_UNREACHABLE,
+        Reason.SERVICE_TIMEOUT,
+        Reason.SERVER_FAULT,
+        Reason.RATE_LIMITED,
+        Reason.INVALID_RESPONSE,
+        Reason.INCOMPLETE_LISTING,
+        Reason.KUBERNETES_FAULT,
+    }
+)
+"""Troubles whose words may differ from one answer to the next ("try again in 17 s"): the first ones stand."""
+
 
 class Standing(StrEnum):
     """How an object stands, in kstatus' words."""
@@ -72,13 +85,18 @@ def next_conditions(
 
 def _condition(before: Condition | None, finding: Finding, generation: int, now: datetime) -> Condition:
     unchanged = before is not None and before.status == finding.status
+    lasting = (
+        before is not None
+        and (before.status, before.reason, before.observed_generation) == (finding.status, finding.reason, generation)
+        and finding.reason in PASSING
+    )
     return Condition(
         type=finding.type,
         status=finding.status,
         observed_generation=generation,
         last_transition_time=before.last_transition_time if before is not None and unchanged else now,
         reason=finding.reason,
-        message=finding.message,
+        message=before.message if before is not None and lasting else finding.message,
     )
 
 

@@ -4,35 +4,43 @@ from tinker_operator.api.reasons import Reason
 from tinker_operator.api.run_status import Creation, HeldSession, TrainingRunStatus
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.core.decision import Decision, held_up, stalled, step
-from tinker_operator.core.identity import next_lineage, origin_of, ownership, session_key
+from tinker_operator.core.identity import fresh_status, next_lineage, origin_of, ownership, session_key
 from tinker_operator.core.seen import RunSeen
-from tinker_operator.core.world import CreateRun, Fault, ObservedRun, OpenSession, RunById
+from tinker_operator.core.world import Absent, CreateRun, Fault, FinishSession, ObservedRun, OpenSession, RunById
 
-_MESSAGE = "The run is being made at the service."
+_MAKING = "The run is being made at the service."
+
+
+def _message(status: TrainingRunStatus) -> str:
+    failed = status.creation.refusal if status.creation else None
+    return f"{_MAKING} The last try failed: {failed}" if failed else _MAKING
 
 
 def continue_creation(run: TrainingRun, seen: RunSeen) -> Decision:
     """Decides about a TrainingRun whose run does not exist, as far as a complete listing can tell."""
     status, creation = run.status, run.status.creation
+    if status.session is not None:
+        done = FinishSession(status.session.session_id, success=True, detail="spec.run asks for another run")
+        return step(status, Reason.CREATING, _MAKING, done)
     if creation is None:
-        return step(_with(status, Creation()), Reason.CREATING, _MESSAGE)
+        return step(_with(fresh_status(status), Creation()), Reason.CREATING, _MAKING)
     if creation.refused_generation == run.metadata.generation:
         message = f"The service refuses to make the run: {creation.refusal} Change spec.run.create."
         return stalled(status, Reason.CREATE_REFUSED, message)
     marks = ownership(run, seen.cluster_id, 0)
     if creation.session_id is None:
         opening = OpenSession(session_key(run, f"create/{creation.sessions}"), marks)
-        return step(status, Reason.CREATING, _MESSAGE, opening)
-    answer = seen.ask(RunById(f"{creation.session_id}:train:0"))
+        return step(status, Reason.CREATING, _message(status), opening)
+    answer = Absent() if creation.pending else seen.ask(RunById(f"{creation.session_id}:train:0"))
     match answer:
         case Fault():
-            return held_up(status, Reason.CREATING, _MESSAGE, answer)
+            return held_up(status, Reason.CREATING, _message(status), answer)
         case ObservedRun():
-            return step(created(run, answer.run_id), Reason.CREATING, _MESSAGE)
+            return step(created(run, answer.run_id), Reason.CREATING, _message(status))
         case _:
             own = run.spec.run.create.user_metadata if run.spec.run.create else None
             make = CreateRun(creation.session_id, 0, {**(own or {}), **marks})
-            return step(status, Reason.CREATING, _MESSAGE, make)
+            return step(status, Reason.CREATING, _message(status), make)
 
 
 def created(run: TrainingRun, run_id: str) -> TrainingRunStatus:
@@ -52,15 +60,17 @@ def created(run: TrainingRun, run_id: str) -> TrainingRunStatus:
 
 def refused(run: TrainingRun, message: str) -> TrainingRunStatus:
     """Returns the status after the service refused: nothing is asked again until the spec changes."""
-    creation = run.status.creation or Creation()
-    told = {"refused_generation": run.metadata.generation, "refusal": message}
-    return _with(run.status, creation.model_copy(update=told))
+    sessions = _next_session(run)
+    return _with(run.status, Creation(sessions=sessions, refused_generation=run.metadata.generation, refusal=message))
 
 
-def session_lost(run: TrainingRun) -> TrainingRunStatus:
-    """Returns the status that asks for another session, because the service no longer knows the first."""
-    creation = run.status.creation or Creation()
-    return _with(run.status, Creation(sessions=creation.sessions + 1))
+def session_lost(run: TrainingRun, message: str) -> TrainingRunStatus:
+    """Returns the status that asks for another session: in the first one the same answer would come for ever."""
+    return _with(run.status, Creation(sessions=_next_session(run), refusal=message))
+
+
+def _next_session(run: TrainingRun) -> int:
+    return (run.status.creation or Creation()).sessions + 1
 
 
 def session_opened(run: TrainingRun, session_id: str) -> TrainingRunStatus:

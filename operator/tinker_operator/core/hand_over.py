@@ -6,6 +6,7 @@ running when its run was recovered finds the same words as one that was.
 
 import json
 
+from tinker_operator.api.meta import CHECKPOINT_KEY
 from tinker_operator.api.run_status import HandOverStatus, RecoveryResult, TrainingRunStatus
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.core.identity import ownership
@@ -40,6 +41,7 @@ def desired_hand_over(run: TrainingRun, status: TrainingRunStatus) -> HandOverSt
 
 def hand_over_document(run: TrainingRun, states: HandOverStatus, cluster_id: str) -> str:
     """Returns the hand-over as the JSON document that the trainer library reads; the same facts give the same text."""
+    source = {CHECKPOINT_KEY: states.checkpoint} if states.checkpoint else {}
     document = {
         "version": DOCUMENT_VERSION,
         "trainingRun": {"namespace": run.metadata.namespace, "name": run.metadata.name},
@@ -49,6 +51,6 @@ def hand_over_document(run: TrainingRun, states: HandOverStatus, cluster_id: str
         "successorTrainingRunId": states.successor_training_run_id,
         "checkpoint": states.checkpoint,
         "restoreOptimizer": states.restore_optimizer,
-        "userMetadata": ownership(run, cluster_id, states.attempt),
+        "userMetadata": {**ownership(run, cluster_id, states.attempt), **source},
     }
     return json.dumps(document, indent=2, sort_keys=True)

@@ -12,10 +12,11 @@ R2 is then current: it is the run that trains. S1 was the proof that the checkpo
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from uuid import NAMESPACE_URL, uuid5
 
 from tinker_operator.api.meta import ATTEMPT_KEY, GROUP, ORIGIN_KEY, OWNER_KEY, RESUMED_KEY
-from tinker_operator.api.run_status import LINEAGE_LIMIT
+from tinker_operator.api.run_status import LINEAGE_LIMIT, RecoveryResult, TrainingRunStatus
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.core.world import ObservedRun
 
@@ -63,32 +64,68 @@ def session_key(run: TrainingRun, purpose: str) -> str:
 
 
 def bind(run: TrainingRun, owned: Iterable[ObservedRun]) -> Binding:
-    """Returns the current run: the newest among the one in status, the one in spec and those with the owner key.
+    """Returns the current run: the one in status or spec, or a newer one among those with the owner key.
 
-    Newest is the highest attempt; within an attempt a run that a loop resumed in comes after the operator's own,
-    and a later resume after an earlier one. A run of another origin belongs to an earlier spec and is passed over.
-    Once status is bound, only runs of its attempt count: an attempt under way, or one that failed, is not current.
+    A bound object leaves its run only for one that a training loop resumed in later. An object that is not bound,
+    because it is new or its status was lost, takes the newest of its kin: the highest attempt, then the latest
+    resume. A run of another origin belongs to an earlier spec, and one of an attempt that failed is dead.
 
     Args:
         run: The object.
         owned: Runs that carry its owner key.
     """
     origin = origin_of(run)
-    bound = run.status.origin == origin and run.status.training_run_id is not None
-    before = (
-        Binding(run.status.training_run_id, run.status.attempt) if bound else Binding(run.spec.run.training_run_id, 0)
-    )
-    kin = [observed for observed in owned if observed.metadata.get(ORIGIN_KEY) == origin]
-    ages = {observed.run_id: age_of(observed.metadata, observed.run_id) for observed in kin}
-    start = ages.get(before.run_id or "", (before.attempt, "", ""))
-    newest = max((age for age in ages.values() if not bound or age[0] == before.attempt), default=start)
-    return Binding(newest[2], newest[0]) if newest > start else before
+    kin = [one for one in owned if one.metadata.get(ORIGIN_KEY) == origin and _is_asked_for(run, one)]
+    if run.status.origin == origin and run.status.training_run_id is not None:
+        return _later_resume(run, kin)
+    dead = {record.attempt for record in run.status.recovery.history if record.result is not RecoveryResult.RECOVERED}
+    ages = [age_of(one.metadata, one.run_id) for one in kin]
+    newest = max((age for age in ages if age[0] not in dead or age[1]), default=None)
+    if newest is None or newest[2] == run.spec.run.training_run_id:
+        return Binding(run.spec.run.training_run_id, 0)
+    return Binding(newest[2], newest[0])
+
+
+def _is_asked_for(run: TrainingRun, one: ObservedRun) -> bool:
+    """A created run is only found again as what spec asks for; another model or rank is another run."""
+    create = run.spec.run.create
+    if create is None:
+        return True
+    return one.base_model == create.base_model and one.lora_rank in {None, create.lora.rank}
+
+
+def _later_resume(run: TrainingRun, kin: Iterable[ObservedRun]) -> Binding:
+    status = run.status
+    before = Binding(status.training_run_id, status.attempt)
+    resumes = {one.run_id: age_of(one.metadata, one.run_id) for one in kin}
+    since = resumes.get(before.run_id or "", (0, "", ""))[1]
+    # A run that was followed before is never gone back to: it was lost, or left for a later one.
+    unknown = [age for run_id, age in resumes.items() if run_id not in status.lineage]
+    later = [age for age in unknown if age[1] > since and _belongs(run, age)]
+    newest = max(later, key=lambda age: (age[1], age[2]), default=None)
+    return Binding(newest[2], status.attempt) if newest is not None else before
+
+
+def _belongs(run: TrainingRun, age: tuple[int, str, str]) -> bool:
+    """A resume belongs to the present attempt, or overtook it: the loop did not wait for the new hand-over."""
+    status = run.status
+    started = [record.started_at for record in status.recovery.history if record.attempt == status.attempt]
+    overtook = bool(started) and age[1] >= started[-1].astimezone(UTC).isoformat()
+    return age[0] == status.attempt or (age[0] == status.attempt - 1 and overtook)
 
 
 def age_of(metadata: Mapping[str, str], run_id: str) -> tuple[int, str, str]:
-    """Returns the order of an owned run among its kin: attempt, resume time, id as the last tie-break."""
+    """Returns the order of an owned run among its kin: attempt, resume time in UTC, id as the last tie-break."""
     attempt = metadata.get(ATTEMPT_KEY, "")
-    return (int(attempt) if attempt.isdecimal() else 0, metadata.get(RESUMED_KEY, ""), run_id)
+    return (int(attempt) if attempt.isdecimal() else 0, _resumed(metadata.get(RESUMED_KEY, "")), run_id)
+
+
+def _resumed(text: str) -> str:
+    try:
+        resumed = datetime.fromisoformat(text)
+    except ValueError:
+        return ""
+    return (resumed if resumed.tzinfo else resumed.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
 
 
 def next_lineage(run: TrainingRun, current: str, owned: Iterable[ObservedRun] = ()) -> tuple[str, ...]:
@@ -108,3 +145,14 @@ def next_lineage(run: TrainingRun, current: str, owned: Iterable[ObservedRun] = 
         ages = (age_of(one.metadata, one.run_id) for one in owned if one.metadata.get(ORIGIN_KEY) == origin)
         known = [*filter(None, (run.spec.run.training_run_id,)), *(age[2] for age in sorted(ages))]
     return (*(run_id for run_id in dict.fromkeys(known) if run_id != current), current)[-LINEAGE_LIMIT:]
+
+
+def fresh_status(status: TrainingRunStatus) -> TrainingRunStatus:
+    """Returns the status of an object that begins to follow another run: what was counted stays, the rest is gone."""
+    return TrainingRunStatus(
+        observed_generation=status.observed_generation,
+        conditions=status.conditions,
+        session=status.session,
+        recovery=status.recovery.model_copy(update={"restored_from": None}),
+        recoveries=status.recoveries,
+    )

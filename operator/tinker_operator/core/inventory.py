@@ -41,9 +41,11 @@ class Inventory:
             return None
         return self.runs.get(run_id) or Absent(self.missing.get(run_id, 1))
 
-    def knows(self, run_id: str) -> bool:
+    def knows(self, run_id: str | None) -> bool:
         """Tells whether the newest look could speak of this run at all; a run made since then is news to it."""
-        return self.fault is not None or run_id in self.runs or run_id in self.missing
+        if self.fault is not None or run_id is None:
+            return self.fault is not None or self.observed_at is not None
+        return run_id in self.runs or run_id in self.missing
 
 
 def next_inventory(
@@ -63,8 +65,13 @@ def next_inventory(
 
 
 def failed_inventory(previous: Inventory, fault: Fault) -> Inventory:
-    """Returns the snapshot after a look that failed: what was known stays, for when the trouble is over."""
-    return replace(previous, fault=fault)
+    """Returns the snapshot after a look that failed: what was known stays, for when the trouble is over.
+
+    The words of a lasting trouble may differ from look to look; the first ones stand, so that nothing flaps.
+    """
+    known = previous.fault
+    same = known is not None and (known.reason, known.needs_user) == (fault.reason, fault.needs_user)
+    return previous if same else replace(previous, fault=fault)
 
 
 def concerned(previous: Inventory, current: Inventory, *, run_id: str | None, owner: str) -> bool:
@@ -78,7 +85,7 @@ def concerned(previous: Inventory, current: Inventory, *, run_id: str | None, ow
     """
     if previous.fault != current.fault or previous.observed_at is None or current.observed_at is None:
         return previous is not current
-    if [one.run_id for one in previous.owned.get(owner, ())] != [one.run_id for one in current.owned.get(owner, ())]:
+    if {one.run_id for one in previous.owned.get(owner, ())} != {one.run_id for one in current.owned.get(owner, ())}:
         return True
     return run_id is not None and _essence(previous.view(run_id)) != _essence(current.view(run_id))
 

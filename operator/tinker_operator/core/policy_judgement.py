@@ -5,7 +5,7 @@ Between the observation (`policy_seen`) and the plan (`policy`); the rules thems
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from tinker_operator.api.checkpoint_policy import CheckpointPolicy
 from tinker_operator.api.training_run import TrainingRun
@@ -14,6 +14,8 @@ from tinker_operator.core.policy_references import References, followed_runs, ru
 from tinker_operator.core.policy_seen import Governed, PolicySeen, as_group, governs, lets_go
 from tinker_operator.core.retention import Claim, Due, Judgement, judge
 from tinker_operator.core.world import ObservedCheckpoint
+
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +64,31 @@ def deletable(judged: Sequence[Judged]) -> tuple[Judged, ...]:
     return tuple(one for one in reversed(judged) if isinstance(one.judgement, Due) and not one.withheld)
 
 
+def deleter_of(run_id: str, policy: CheckpointPolicy, seen: PolicySeen) -> tuple[str, str]:
+    """Returns namespace and name of the one policy that deletes what is due of a run, so that nothing counts twice.
+
+    It is the oldest, then the first by name, of the policies that delete and that govern a TrainingRun which follows
+    the run. The answer depends on the cluster alone, hence all of them agree; the others show it as due.
+
+    Args:
+        run_id: A run with checkpoints that the asking policy may delete.
+        policy: The policy that asks, one of those.
+        seen: Policies and references.
+    """
+    followers = seen.references.followers.get(run_id, ())
+    others = (it for it in seen.policies if lets_go(it) and any(governs(it, run) for run in followers))
+    oldest = min((policy, *others), key=lambda it: (it.metadata.creation_timestamp or _EARLIEST, policy_key(it)))
+    return policy_key(oldest)
+
+
+def policy_key(policy: CheckpointPolicy) -> tuple[str, str]:
+    """Returns namespace and name: the identity of a CheckpointPolicy."""
+    return policy.metadata.namespace, policy.metadata.name
+
+
 def _claims(policy: CheckpointPolicy, run: TrainingRun, group: Group, seen: PolicySeen) -> Iterable[Claim]:
     yield Claim(group, policy.spec.retention)
-    others = [other for other in seen.policies if _policy_key(other) != _policy_key(policy)]
+    others = [other for other in seen.policies if policy_key(other) != policy_key(policy)]
     yield from _others_say(others, run, group)
     for sharer in _sharers(run, seen.references):
         if not governs(policy, sharer):
@@ -86,7 +110,3 @@ def _shared_with(unclear: frozenset[str], groups: Mapping[str, tuple[Governed, G
     runs = {run_id for name in unclear for run_id in followed_runs(groups[name][0].run)}
     listings = (group.listed.get(run_id, ()) for _, group in groups.values() for run_id in runs)
     return frozenset(checkpoint.path for listing in listings for checkpoint in listing)
-
-
-def _policy_key(policy: CheckpointPolicy) -> tuple[str, str]:
-    return policy.metadata.namespace, policy.metadata.name

@@ -58,7 +58,7 @@ class PolicySeen:
 
     Attributes:
         governed: The TrainingRuns that the selector matches; one that it does not match is passed over.
-        policies: All policies that may govern one of these runs; those of the namespace at least.
+        policies: All policies of the cluster: one of another namespace may govern a TrainingRun that shares a run.
         references: What the TrainingRuns of the whole cluster refer to.
     """
 

@@ -30,11 +30,13 @@ class Facts:
         governed: How many TrainingRuns the selector matches.
         troubles: What went wrong, by the name of the TrainingRun: an incomplete view, or a deletion that failed.
         pending: Whether checkpoints remain that this policy is going to delete.
+        left_to: The older policies, as namespace/name, that delete what this one lets go too.
     """
 
     governed: int
     troubles: Mapping[str, Fault]
     pending: bool
+    left_to: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +94,13 @@ def _deleting(_policy: CheckpointPolicy, facts: Facts) -> Verdict | None:
     return Verdict(Standing.IN_PROGRESS, Reason.DELETING, message)
 
 
-def _settled(policy: CheckpointPolicy, _facts: Facts) -> Verdict:
+def _settled(policy: CheckpointPolicy, facts: Facts) -> Verdict:
     if policy.spec.retention.action is RetentionAction.REPORT:
         message = "Nothing is deleted: spec.retention.action is Report. status.due shows what Delete would delete."
         return Verdict(Standing.CURRENT, Reason.REPORTED, message)
+    if facts.left_to:
+        message = f"What is still due is left to an older policy that lets it go too: {', '.join(facts.left_to)}."
+        return Verdict(Standing.CURRENT, Reason.ENFORCED, message)
     return Verdict(Standing.CURRENT, Reason.ENFORCED, "Every governed checkpoint is as the policy says.")
 
 

@@ -10,23 +10,24 @@ session is journalled the successor's id is known before it exists: after a cras
 and only if it does not have it is the load sent, again under the same number.
 """
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 
-from tinker_operator.api.meta import ATTEMPT_KEY, CHECKPOINT_KEY, RESUMED_KEY
+from tinker_operator.api.meta import ATTEMPT_KEY, CHECKPOINT_KEY, ORIGIN_KEY, RESUMED_KEY
 from tinker_operator.api.reasons import Reason
-from tinker_operator.api.run_status import VERDICT_LIMIT, InFlightRecovery, RecoveryResult, TrainingRunStatus
+from tinker_operator.api.run_status import VERDICT_LIMIT, InFlightRecovery, RecoveryResult, TrainingRunStatus, Verdict
 from tinker_operator.api.training_run import TrainingRun
-from tinker_operator.core.attempts import begin_attempt, fail_attempt, with_flight, with_recovery, with_status
+from tinker_operator.core.attempts import begin_attempt, fail_attempt, judged, with_flight, with_recovery
 from tinker_operator.core.budget import counted_attempts
 from tinker_operator.core.candidates import choose
 from tinker_operator.core.conditions import Standing
 from tinker_operator.core.decision import Decision, held_up, stalled, step
-from tinker_operator.core.identity import owner_of, ownership, session_key
+from tinker_operator.core.identity import origin_of, owner_of, ownership, session_key
 from tinker_operator.core.inventory import CONFIRMED
 from tinker_operator.core.plan import Plan
 from tinker_operator.core.seen import RunSeen
 from tinker_operator.core.world import (
+    Absent,
     ConfirmRun,
     Fault,
     FinishSession,
@@ -36,6 +37,13 @@ from tinker_operator.core.world import (
     RunById,
     RunView,
 )
+
+PATIENCE = timedelta(minutes=30)
+"""How long the service may be at work on one load; then the attempt has failed, and the checkpoint is not to blame."""
+_NOTHING_LEFT: Mapping[str, object] = {
+    "failure": RecoveryResult.NO_USABLE_CHECKPOINT,
+    "failure_message": "No checkpoint can be restored; the candidates' verdicts say why of each. Save more often.",
+}
 
 
 def begin_recovery(run: TrainingRun, seen: RunSeen, now: datetime) -> Decision:
@@ -60,9 +68,9 @@ def begin_recovery(run: TrainingRun, seen: RunSeen, now: datetime) -> Decision:
     if isinstance(choice, Fault):
         return held_up(status, Reason.RECOVERING, _message(status), choice)
     begun = begin_attempt(run, choice, now)
-    if choice.checkpoint is None:
-        message = "No checkpoint can be restored; status.recovery.history says why of each. Save one more often."
-        begun = fail_attempt(with_status(run, begun), RecoveryResult.NO_USABLE_CHECKPOINT, message, now)
+    flight = begun.recovery.in_flight
+    if choice.checkpoint is None and flight is not None:
+        begun = with_flight(begun, flight.model_copy(update=_NOTHING_LEFT))
     return step(begun, Reason.RECOVERING, _message(status))
 
 
@@ -89,26 +97,24 @@ def _spent(run: TrainingRun) -> str:
     ).replace("  ", " ")
 
 
-def continue_recovery(
-    run: TrainingRun, flight: InFlightRecovery, view: RunView, seen: RunSeen, now: datetime
-) -> Decision:
+def continue_recovery(run: TrainingRun, flight: InFlightRecovery, seen: RunSeen, now: datetime) -> Decision:
     """Decides about an attempt under way, wherever a crash may have left it.
 
     Args:
         run: The object, its status brought up to date with the observation.
         flight: The attempt's journal, from status.
-        view: What is known of the current run.
         seen: What was observed.
         now: The time of the decision.
     """
     status = run.status
     if flight.failure is not None:
         return _end_failed(run, flight, now)
-    reason = _unwanted(run, view, flight, seen)
+    lost = seen.inventory.view(flight.from_training_run_id)
+    reason = _unwanted(run, lost, flight, seen)
     if reason is not None:
         failed = flight.model_copy(update={"failure": RecoveryResult.ABANDONED, "failure_message": reason})
         return step(with_flight(status, failed), Reason.RECOVERING, _message(status))
-    if isinstance(view, ObservedRun) and not view.corrupted:
+    if not (isinstance(lost, ObservedRun) and lost.corrupted):
         waiting = "The newest look no longer flags the run as corrupted; the next one has to agree."
         return Decision(status, Standing.IN_PROGRESS, Reason.CONFIRMING, waiting)
     if status.session is not None:
@@ -121,6 +127,8 @@ def continue_recovery(
         return step(status, Reason.RECOVERING, _message(status), opening)
     if flight.checkpoint is None:
         return _choose_next(run, flight, seen, now)
+    if flight.pending_since is not None:
+        return _wait_for_load(run, flight, flight.pending_since, seen, now)
     return _load(run, flight, seen)
 
 
@@ -129,6 +137,8 @@ def _message(status: TrainingRunStatus) -> str:
 
 
 def _unwanted(run: TrainingRun, view: RunView, flight: InFlightRecovery, seen: RunSeen) -> str | None:
+    if run.status.origin != origin_of(run):
+        return "spec.run names another run now."
     if seen.claimed_by is not None:
         return f"TrainingRun {seen.claimed_by} is older and follows the same run."
     if not run.spec.recovery.enabled:
@@ -137,6 +147,8 @@ def _unwanted(run: TrainingRun, view: RunView, flight: InFlightRecovery, seen: R
         return "The TrainingRun follows another run now."
     if isinstance(view, ObservedRun) and not view.corrupted and view.agreeing >= CONFIRMED:
         return "The service no longer flags the run as corrupted."
+    if isinstance(view, Absent) and view.agreeing >= CONFIRMED:
+        return "The service no longer has the run."
     return None
 
 
@@ -157,12 +169,20 @@ def _choose_next(run: TrainingRun, flight: InFlightRecovery, seen: RunSeen, now:
         return held_up(status, Reason.RECOVERING, _message(status), choice)
     update: dict[str, object] = {"checkpoint": choice.checkpoint, "candidates": choice.candidates[-VERDICT_LIMIT:]}
     if choice.checkpoint is None or flight.model_seq_id >= VERDICT_LIMIT:
-        update |= {
-            "checkpoint": None,
-            "failure": RecoveryResult.NO_USABLE_CHECKPOINT,
-            "failure_message": "No candidate could be restored; its verdict says why of each.",
-        }
+        update |= {"checkpoint": None, **_NOTHING_LEFT}
     return step(with_flight(status, flight.model_copy(update=update)), Reason.RECOVERING, _message(status))
+
+
+def _wait_for_load(
+    run: TrainingRun, flight: InFlightRecovery, since: datetime, seen: RunSeen, now: datetime
+) -> Decision:
+    """Asks for the result under the same number; that the run is listed meanwhile does not prove that it loaded."""
+    if now - since < PATIENCE:
+        return step(run.status, Reason.RECOVERING, _message(run.status), _restore(run, flight, seen))
+    message = f"The service did not finish the load within {PATIENCE.total_seconds() / 60:.0f} minutes."
+    told = judged(flight, Verdict.BACKEND_FAILED, message)
+    failed = told.model_copy(update={"failure": RecoveryResult.BACKEND_FAILED, "failure_message": message})
+    return step(with_flight(run.status, failed), Reason.RECOVERING, _message(run.status))
 
 
 def _load(run: TrainingRun, flight: InFlightRecovery, seen: RunSeen) -> Decision:
@@ -202,5 +222,7 @@ def _successor(run: TrainingRun, flight: InFlightRecovery, seen: RunSeen) -> str
         for one in kin
         if one.metadata.get(ATTEMPT_KEY) == str(flight.attempt)
         and one.metadata.get(CHECKPOINT_KEY) == flight.checkpoint
+        and one.metadata.get(ORIGIN_KEY) == origin_of(run)
+        and RESUMED_KEY not in one.metadata
     ]
     return max(made, default=None)

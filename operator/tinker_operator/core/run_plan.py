@@ -8,22 +8,24 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from tinker_operator.api.meta import ConditionStatus
+from tinker_operator.api.meta import CHECKPOINT_KEY, ConditionStatus
 from tinker_operator.api.reasons import ConditionType, Reason
 from tinker_operator.api.run_status import CheckpointSummary, TrainingRunStatus
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.core.attempts import with_recovery, with_status
+from tinker_operator.core.candidates import newest_first
 from tinker_operator.core.conditions import Finding, Standing, find_condition
 from tinker_operator.core.creation import continue_creation
 from tinker_operator.core.decision import Decision, decision_findings, held_up, stalled, step
 from tinker_operator.core.hand_over import desired_hand_over, hand_over_document, hand_over_name
-from tinker_operator.core.identity import Binding, bind, next_lineage, origin_of, owner_of
+from tinker_operator.core.identity import Binding, bind, fresh_status, next_lineage, origin_of, owner_of
 from tinker_operator.core.inventory import CONFIRMED
 from tinker_operator.core.plan import Plan
 from tinker_operator.core.recovery import begin_recovery, continue_recovery
 from tinker_operator.core.seen import RunSeen
 from tinker_operator.core.world import (
     Absent,
+    CheckpointsOf,
     Fault,
     FinishSession,
     HandOverSeen,
@@ -75,7 +77,7 @@ def plan_run(run: TrainingRun, seen: RunSeen, now: datetime) -> RunPlan:
     owned = seen.inventory.owned.get(owner_of(run, seen.cluster_id), ())
     binding = bind(run, owned)
     view = seen.inventory.view(binding.run_id or "")
-    current = with_status(run, _known(run, binding, view, owned))
+    current = with_status(run, _told_lost(_known(run, binding, view, owned), view))
     decision = _decide(current, binding, view, seen, now)
     if run.spec.suspend:
         decision = _suspended(current, decision)
@@ -91,7 +93,7 @@ def _decide(run: TrainingRun, binding: Binding, view: RunView, seen: RunSeen, no
     if isinstance(view, Fault):
         return _blind(run, view, seen, now)
     if flight is not None:
-        return continue_recovery(run, flight, view, seen, now)
+        return continue_recovery(run, flight, seen, now)
     if seen.claimed_by is not None:
         return _claimed(run, seen.claimed_by)
     if binding.run_id is None:
@@ -111,14 +113,9 @@ def _known(run: TrainingRun, binding: Binding, view: RunView, owned: Iterable[Ob
     if not isinstance(view, ObservedRun):
         return status
     lineage = next_lineage(run, view.run_id, owned)
+    source = _source(run, view)
     if status.origin != origin_of(run):
-        status = TrainingRunStatus(
-            observed_generation=status.observed_generation,
-            conditions=status.conditions,
-            session=status.session,
-            recovery=status.recovery.model_copy(update={"restored_from": None}),
-            recoveries=status.recoveries,
-        )
+        status = fresh_status(status)
     last = view.last_checkpoint
     facts: Mapping[str, object] = {
         "origin": origin_of(run),
@@ -132,14 +129,32 @@ def _known(run: TrainingRun, binding: Binding, view: RunView, owned: Iterable[Ob
         "creation": None,
     }
     newest = max(status.recovery.attempt, binding.attempt)
-    return with_recovery(status.model_copy(update=facts), attempt=newest)
+    return with_recovery(status.model_copy(update=facts), attempt=newest, restored_from=source)
+
+
+def _told_lost(status: TrainingRunStatus, view: RunView) -> TrainingRunStatus:
+    if isinstance(view, ObservedRun) and view.corrupted and view.agreeing >= CONFIRMED:
+        return status.model_copy(update={"lost_training_run_id": view.run_id})
+    return status
+
+
+def _source(run: TrainingRun, view: ObservedRun) -> str | None:
+    """Returns the checkpoint that the current run came from: it is the loop's way back until the run has its own."""
+    status = run.status
+    if status.origin != origin_of(run):
+        return view.metadata.get(CHECKPOINT_KEY)
+    if view.run_id == status.training_run_id:
+        return status.recovery.restored_from or view.metadata.get(CHECKPOINT_KEY)
+    told = status.hand_over.checkpoint if status.hand_over else None
+    return view.metadata.get(CHECKPOINT_KEY) or told or status.recovery.restored_from
 
 
 def _blind(run: TrainingRun, fault: Fault, seen: RunSeen, now: datetime) -> Decision:
     ready = find_condition(run.status.conditions, ConditionType.READY)
     since = seen.inventory.observed_at
     grace = timedelta(seconds=GRACE_POLLS * run.spec.poll_interval_seconds)
-    if ready is None or ready.status is not ConditionStatus.TRUE or since is None or fault.needs_user:
+    was_ready = ready is not None and ready.status is ConditionStatus.TRUE and run.status.origin == origin_of(run)
+    if ready is None or not was_ready or since is None or fault.needs_user:
         return held_up(run.status, fault.reason, fault.message, fault)
     left = (since + grace - now).total_seconds()
     if left <= 0:
@@ -150,7 +165,8 @@ def _blind(run: TrainingRun, fault: Fault, seen: RunSeen, now: datetime) -> Deci
 
 def _as_before(run: TrainingRun) -> Decision:
     ready = find_condition(run.status.conditions, ConditionType.READY)
-    if ready is not None and ready.status is ConditionStatus.TRUE:
+    known = run.status.origin == origin_of(run)
+    if known and ready is not None and ready.status is ConditionStatus.TRUE:
         return Decision(run.status, Standing.CURRENT, Reason(ready.reason), ready.message)
     message = "The newest look at the service does not show the run alive; the next one has to agree."
     return Decision(run.status, Standing.IN_PROGRESS, Reason.CONFIRMING, message)
@@ -179,6 +195,7 @@ def _live(run: TrainingRun, seen: RunSeen) -> Decision:
     if status.session is not None and status.session.training_run_id != status.training_run_id:
         done = FinishSession(status.session.session_id, success=True, detail=f"handed over to {status.training_run_id}")
         return step(status, Reason.HANDING_OVER, message, done)
+    status = _with_newest(status, seen)
     answer = seen.ask(ReadHandOver(hand_over_name(run)))
     if isinstance(answer, Fault):
         return held_up(status, Reason.HANDING_OVER, message, answer)
@@ -194,11 +211,22 @@ def _live(run: TrainingRun, seen: RunSeen) -> Decision:
     if isinstance(answer, HandOverSeen) and answer.document == document:
         at_rest = status.model_copy(update={"hand_over": desired})
         return Decision(at_rest, Standing.CURRENT, Reason.LIVE, message, Plan(wake_after=HAND_OVER_CHECK_SECONDS))
-    written = step(status, Reason.HANDING_OVER, message, WriteHandOver(desired, document))
+    version = answer.version if isinstance(answer, HandOverSeen) else None
+    written = step(status, Reason.HANDING_OVER, message, WriteHandOver(desired, document, version))
     told = status.hand_over
     if told is not None and told.attempt == desired.attempt:
         return replace(written, standing=Standing.CURRENT, reason=Reason.LIVE)
     return written
+
+
+def _with_newest(status: TrainingRunStatus, seen: RunSeen) -> TrainingRunStatus:
+    """Where the service does not tell a run's newest checkpoint, the listing does."""
+    if status.last_checkpoint is not None:
+        return status
+    listed = seen.ask(CheckpointsOf(status.training_run_id or ""))
+    newest = newest_first(listed)[:1] if isinstance(listed, tuple) else ()
+    last = CheckpointSummary(path=newest[0].path, time=newest[0].time) if newest else None
+    return status.model_copy(update={"last_checkpoint": last})
 
 
 def _suspended(run: TrainingRun, decision: Decision) -> Decision:

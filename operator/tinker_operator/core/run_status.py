@@ -75,7 +75,7 @@ def outcome_fault(performed: tuple[Performed, ...]) -> Fault | None:
 def requeue(plan: Plan, performed: tuple[Performed, ...]) -> Requeue:
     """Returns when to look again: at once after a step, later while the service is at work, backed off in trouble."""
     outcomes = [one.outcome for one in performed]
-    if plan.retry or any(isinstance(outcome, Fault | BackendFailed) for outcome in outcomes):
+    if plan.retry or any(isinstance(outcome, Fault | BackendFailed | SessionLost) for outcome in outcomes):
         return Requeue(after=None, backed_off=True)
     if any(isinstance(outcome, StillPending) for outcome in outcomes):
         return Requeue(after=PENDING_WAIT_SECONDS)
@@ -95,8 +95,10 @@ def _findings(plan: RunPlan, performed: tuple[Performed, ...]) -> tuple[Finding,
 def _folded(run: TrainingRun, one: Performed, now: datetime) -> TrainingRunStatus:
     flight = run.status.recovery.in_flight
     match one.action, one.outcome:
-        case _, Fault() | StillPending():
+        case _, Fault():
             return run.status
+        case _, StillPending():
+            return _accepted(run.status, now)
         case WriteHandOver(states=states), _:
             return run.status.model_copy(update={"hand_over": states})
         case FinishSession(session_id=session_id), _:
@@ -105,6 +107,15 @@ def _folded(run: TrainingRun, one: Performed, now: datetime) -> TrainingRunStatu
             return _recovery_folded(run, flight, outcome, now)
         case _, outcome:
             return _creation_folded(run, outcome)
+
+
+def _accepted(status: TrainingRunStatus, now: datetime) -> TrainingRunStatus:
+    """Remembers that the service is at work, so that a run that it lists early is not taken for a finished one."""
+    flight = status.recovery.in_flight
+    if flight is not None:
+        return with_flight(status, flight.model_copy(update={"pending_since": flight.pending_since or now}))
+    creation = status.creation
+    return status.model_copy(update={"creation": creation.model_copy(update={"pending": True}) if creation else None})
 
 
 def _session_finished(status: TrainingRunStatus, session_id: str) -> TrainingRunStatus:
@@ -122,8 +133,8 @@ def _creation_folded(run: TrainingRun, outcome: Outcome) -> TrainingRunStatus:
             return created(run, run_id)
         case LoadRefused(message=message):
             return refused(run, message)
-        case SessionLost():
-            return session_lost(run)
+        case SessionLost(message=message) | BackendFailed(message=message):
+            return session_lost(run, message)
         case _:
             return run.status
 

@@ -89,9 +89,9 @@ def _bound(before: TrainingRunStatus, after: TrainingRunStatus) -> Iterator[Told
 
 
 def _detected(before: TrainingRunStatus, after: TrainingRunStatus) -> Iterator[Told]:
-    was = _status(before.conditions, ConditionType.CORRUPTED)
-    if was is not ConditionStatus.TRUE and _status(after.conditions, ConditionType.CORRUPTED) is ConditionStatus.TRUE:
-        note = f"The service flags run {before.training_run_id or after.training_run_id} as corrupted."
+    lost = after.lost_training_run_id
+    if lost is not None and lost != before.lost_training_run_id:
+        note = f"The service flags run {lost} as corrupted."
         yield Told(EventReason.CORRUPTION_DETECTED, note, warning=True)
 
 

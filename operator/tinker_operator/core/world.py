@@ -126,10 +126,12 @@ class HandOverSeen:
     Attributes:
         document: Text of its key handover.json; None when the ConfigMap does not exist.
         foreign: True when it exists and does not belong to this TrainingRun.
+        version: Its resourceVersion; None when it does not exist.
     """
 
     document: str | None
     foreign: bool = False
+    version: str | None = None
 
 
 # What a decision may ask before it is made. A question is also the key of its answer.
@@ -226,15 +228,17 @@ class WriteHandOver:
     Attributes:
         states: What it says, in status' form.
         document: The same, as the training loop reads it.
+        version: Version of the ConfigMap that was looked at; None to make it. Another one now is not overwritten.
     """
 
     states: HandOverStatus
     document: str
+    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteCheckpoint:
-    """Delete a checkpoint, if it is still the one that was judged.
+    """Delete a checkpoint, if it is still the one that was judged, and still due when it has been looked at again.
 
     Attributes:
         path: Its path.
@@ -304,7 +308,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class PreconditionFailed:
-    """The checkpoint is no longer the one that was judged; it was left alone."""
+    """The checkpoint is not the one that was judged, or not due any more, or gone: nothing was deleted."""
 
     message: str
 

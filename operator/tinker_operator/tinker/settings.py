@@ -83,10 +83,11 @@ def trusted(ca_pem: str | None) -> ssl.SSLContext:
     """
     if ca_pem is None:
         return _usual_authorities()
-    if ca_pem.strip():  # an empty text would mean the usual authorities to ssl
-        # Bundles carry names and comments in other scripts; only the ASCII of the certificates is read.
+    # Bundles carry names and comments in other scripts; only the ASCII of the certificates is read.
+    certificates = ca_pem.encode("ascii", "ignore").decode()
+    if certificates.strip():  # an empty text would mean the usual authorities to ssl
         with suppress(ssl.SSLError, ValueError):
-            return ssl.create_default_context(cadata=ca_pem.encode("ascii", "ignore").decode())
+            return ssl.create_default_context(cadata=certificates)
     raise CallNotPossible(
         "The certificate authority (ca.crt) holds no PEM certificate",
         "Give the file that begins with -----BEGIN CERTIFICATE-----.",
