@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from kubernetes import client, config
 
 from playground.controlplane import ControlPlane
 from playground.kubectl import Kubectl
@@ -29,6 +30,14 @@ def deployed(control_plane: ControlPlane, crds: tuple[str, ...], repository: Pat
     assert crds
     control_plane.kubectl("apply", "--server-side", "-k", repository / "deploy")
     return control_plane.kubectl
+
+
+@pytest.fixture
+def as_operator(control_plane: ControlPlane) -> Iterator[Any]:
+    """The official client with the operator's rights; its objects are open JSON."""
+    with config.new_client_from_config(str(control_plane.admin_kubeconfig)) as api:  # type: ignore[no-untyped-call]  # half of the client has no types
+        api.set_default_header("Impersonate-User", OPERATOR)
+        yield client.CustomObjectsApi(api)
 
 
 def documents(repository: Path) -> list[Document]:
@@ -75,6 +84,7 @@ def test_the_operator_may(verb: str, resource: str, namespace: str | None, deplo
         pytest.param("update", RUNS, OTHER, id="replace a run"),
         pytest.param("create", RUNS, OTHER, id="make a run of its own"),
         pytest.param("delete", RUNS, OTHER, id="delete a run"),
+        pytest.param("get", f"{RUNS}/status", OTHER, id="read a status by itself"),
         pytest.param("update", f"{RUNS}/status", OTHER, id="replace a status instead of merging into it"),
         pytest.param("patch", POLICIES, OTHER, id="write the spec of a policy"),
         pytest.param("delete", POLICIES, OTHER, id="delete a policy"),
@@ -119,7 +129,9 @@ def can_i(kubectl: Kubectl, verb: str, resource: str, namespace: str | None) -> 
 
 
 @pytest.mark.cluster
-def test_the_operator_hands_over_and_reports_with_these_rights(deployed: Kubectl, namespace: str) -> None:
+def test_the_operator_hands_over_and_reports_with_these_rights(
+    deployed: Kubectl, as_operator: Any, namespace: str
+) -> None:
     """Server-side apply makes what is missing, which takes two rights at once; status goes by its own subresource."""
     hand_over = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "r-handover", "namespace": namespace}}
     asked = ("apply", "--server-side", f"--as={OPERATOR}", "-f", "-")
@@ -130,10 +142,12 @@ def test_the_operator_hands_over_and_reports_with_these_rights(deployed: Kubectl
     run = {"apiVersion": "tinker-operator.dev/v1alpha1", "kind": "TrainingRun", "metadata": {"name": "r"}}
     spec = {"run": {"trainingRunId": "r"}}
     deployed("create", f"--namespace={namespace}", "-f", "-", stdin=json.dumps(run | {"spec": spec}))
-    patch = ("--type=merge", "--patch", json.dumps({"spec": {"suspend": True}, "status": {"trainingRunId": "r"}}))
-    subject = (f"--namespace={namespace}", "trainingrun", "r", f"--as={OPERATOR}")
-    assert deployed("patch", *subject, *patch, check=False).returncode != 0
-    stored = deployed.json("patch", *subject, "--subresource=status", *patch)
+    patch = {"spec": {"suspend": True}, "status": {"trainingRunId": "r"}}
+    subject = ("tinker-operator.dev", "v1alpha1", namespace, "trainingruns", "r", patch)
+    # kubectl reads a status before it patches it, for which the operator has no leave, and no need.
+    with pytest.raises(client.ApiException, match="Forbidden"):
+        as_operator.patch_namespaced_custom_object(*subject)
+    stored = as_operator.patch_namespaced_custom_object_status(*subject)
     assert (stored["spec"]["suspend"], stored["status"]["trainingRunId"]) == (False, "r")
 
 

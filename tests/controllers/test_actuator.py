@@ -72,13 +72,13 @@ async def deletion(client: TinkerClient, run: str, path: str) -> DeleteCheckpoin
 
 
 async def test_a_checkpoint_is_deleted_once_and_stays_deleted(wire: Wire, client: TinkerClient) -> None:
-    """The second time it is gone already, which is as good."""
+    """The second time it is gone already, and whoever asks did not delete it."""
     run = wire.run()
     path = wire.saved(run, "one")
     action = await deletion(client, run, path)
 
     assert await perform_remote(action, None, client) == Done()
-    assert await perform_remote(action, None, client) == Done()
+    assert isinstance(await perform_remote(action, None, client), PreconditionFailed)
     assert await remote_answer(CheckpointsOf(run), client) == ()
 
 
@@ -102,6 +102,41 @@ async def test_a_checkpoint_that_was_published_since_is_left_alone(wire: Wire, c
 
     assert isinstance(await perform_remote(action, None, client), PreconditionFailed)
     assert len(wire.get(f"training_runs/{run}/checkpoints").json()["checkpoints"]) == 1
+
+
+async def test_a_checkpoint_that_was_pinned_since_is_left_alone(wire: Wire, client: TinkerClient) -> None:
+    """Its own metadata says so now; time and size are what they were."""
+    run = wire.run()
+    path = wire.saved(run, "one", user_metadata={"pinned": "true"})
+
+    assert isinstance(await perform_remote(await deletion(client, run, path), None, client), PreconditionFailed)
+    assert len(wire.get(f"training_runs/{run}/checkpoints").json()["checkpoints"]) == 1
+
+
+async def test_a_checkpoint_that_is_kept_by_now_is_left_alone(wire: Wire, client: TinkerClient) -> None:
+    """The last word is had after the last look."""
+    run = wire.run()
+    action = await deletion(client, run, wire.saved(run, "one"))
+
+    outcome = await perform_remote(action, None, client, lambda: False)
+    assert isinstance(outcome, PreconditionFailed)
+    assert len(wire.get(f"training_runs/{run}/checkpoints").json()["checkpoints"]) == 1
+
+
+def deletes(wire: Wire) -> int:
+    """Returns how many deletions the service was asked for."""
+    return sum(count for route, count in wire.calls()["counts"].items() if route.startswith("DELETE /api"))
+
+
+async def test_a_deletion_whose_answer_is_lost_is_not_repeated(wire: Wire, client: TinkerClient) -> None:
+    """Another checkpoint may stand under the name by then."""
+    run = wire.run()
+    action = await deletion(client, run, wire.saved(run, "one"))
+    before = deletes(wire)
+    wire.fault("drop", when="after", route="DELETE .*")
+
+    assert isinstance(await perform_remote(action, None, client), Fault)
+    assert deletes(wire) == before + 1
 
 
 async def test_a_deletion_that_cannot_look_first_is_not_tried(wire: Wire, client: TinkerClient) -> None:

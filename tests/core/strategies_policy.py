@@ -80,9 +80,11 @@ def policy(
     namespace: str = NAMESPACE,
     generation: int = 1,
     status: CheckpointPolicyStatus | None = None,
+    created: datetime | None = None,
+    uid: str = "",
 ) -> CheckpointPolicy:
     return CheckpointPolicy(
-        metadata=ObjectMeta(name=name, namespace=namespace, generation=generation),
+        metadata=ObjectMeta(name=name, namespace=namespace, uid=uid, generation=generation, creation_timestamp=created),
         spec=CheckpointPolicySpec(
             selector=RunSelector(match_labels=dict(labels or {})),
             retention=Retention(action=action, keep_last=keep_last, minimum_good=minimum_good),

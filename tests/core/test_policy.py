@@ -22,16 +22,19 @@ from tinker_operator.api.checkpoint_policy import (
     SHOWN_LIMIT,
     CheckpointPolicy,
     CheckpointPolicyStatus,
+    DeletingCheckpoint,
     DueCheckpoint,
     KeepReason,
     RetentionAction,
 )
 from tinker_operator.api.meta import ConditionStatus
 from tinker_operator.api.reasons import ConditionType, Reason
+from tinker_operator.api.run_spec import Recovery
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.core.conditions import find_condition
 from tinker_operator.core.plan import AT_ONCE
-from tinker_operator.core.policy import DELETIONS_PER_PASS, conclude, next_policy_status, plan_policy
+from tinker_operator.core.policy import PolicyPlan, conclude, next_policy_status, plan_policy, still_due
+from tinker_operator.core.policy_journal import DELETIONS_PER_PASS
 from tinker_operator.core.policy_references import followed_runs, references
 from tinker_operator.core.policy_seen import Governed, PolicySeen, governs, policy_questions
 from tinker_operator.core.world import (
@@ -74,7 +77,18 @@ def seen(*runs: Governed, policies: tuple[CheckpointPolicy, ...] = ()) -> Policy
     return PolicySeen(runs, policies, references(it.run for it in runs))
 
 
+def announced(asked: CheckpointPolicy, world: PolicySeen) -> CheckpointPolicy:
+    """The policy one round later: what goes next is in its status, and nothing has been deleted yet."""
+    status = next_policy_status(asked, world, plan_policy(asked, world, NOW), (), NOW)
+    return asked.model_copy(update={"status": status})
+
+
+def plan_of(asked: CheckpointPolicy, world: PolicySeen) -> PolicyPlan:
+    return plan_policy(announced(asked, world), world, NOW)
+
+
 def status_of(asked: CheckpointPolicy, world: PolicySeen, *outcomes: Outcome) -> CheckpointPolicyStatus:
+    asked = announced(asked, world)
     plan = plan_policy(asked, world, NOW)
     performed = tuple(map(Performed, plan.plan.actions, outcomes))
     status = next_policy_status(asked, world, plan, performed, NOW)
@@ -315,7 +329,7 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.says)
 def test_a_policy_plans_and_tells(case: Case) -> None:
-    plan = plan_policy(case.asked, case.world, NOW)
+    plan = plan_of(case.asked, case.world)
     performed = tuple(map(Performed, plan.plan.actions, case.outcomes))
     status = status_of(case.asked, case.world, *case.outcomes)
     companions = [it.type for it in status.conditions if it.type in {RECONCILING, STALLED}]
@@ -333,7 +347,7 @@ def test_a_policy_that_shares_a_run_through_another_training_run_has_a_say() -> 
     other = policy("other", labels={"team": "bio"}, keep_last=2)
     asked = policy(labels={"team": "math"})
     world = PolicySeen((governed(ours),), (asked, other), references((ours, theirs)))
-    assert deleted_paths(plan_policy(asked, world, NOW).plan.actions) == [OLDER]
+    assert deleted_paths(plan_of(asked, world).plan.actions) == [OLDER]
 
 
 def test_a_training_run_that_the_selector_does_not_match_is_passed_over() -> None:
@@ -369,15 +383,187 @@ MANY = tuple(checkpoint(f"c{number:02}", 100 - number) for number in range(25))
 
 
 def test_at_most_ten_go_in_a_pass_and_the_next_one_follows_at_once() -> None:
-    plan = plan_policy(policy(), seen(governed(listings={"r1": MANY})), NOW)
+    plan = plan_of(policy(), seen(governed(listings={"r1": MANY})))
     assert deleted_paths(plan.plan.actions) == [it.path for it in MANY[:DELETIONS_PER_PASS]]
     assert plan.plan.wake_after == AT_ONCE
     assert conclude(plan, [Performed(it, Done()) for it in plan.plan.actions]).wake_after == AT_ONCE
 
 
+def test_nothing_is_deleted_that_status_did_not_announce_and_the_announcement_is_followed_up_at_once() -> None:
+    asked, world = policy(), seen(governed(listings={"r1": MANY}))
+    first = plan_policy(asked, world, NOW)
+    status = next_policy_status(asked, world, first, (), NOW)
+    assert (first.plan.actions, first.plan.wake_after) == ((), AT_ONCE)
+    assert [it.path for it in status.deleting] == [it.path for it in MANY[:DELETIONS_PER_PASS]]
+    assert status.deleting[0] == DeletingCheckpoint(
+        path=MANY[0].path, time=MANY[0].time, training_run="sft", size_bytes=100
+    )
+
+
+def test_a_pass_that_deletes_announces_the_next_ten() -> None:
+    status = status_of(policy(), seen(governed(listings={"r1": MANY})), *[Done()] * DELETIONS_PER_PASS)
+    assert [it.path for it in status.deleting] == [it.path for it in MANY[DELETIONS_PER_PASS : 2 * DELETIONS_PER_PASS]]
+
+
+def entry(name: str, hours_old: float, size: int = 100) -> DeletingCheckpoint:
+    return DeletingCheckpoint(path=path("r1", name), time=NOW - hours_old * HOUR, training_run="sft", size_bytes=size)
+
+
+@dataclass(frozen=True)
+class Fate:
+    """`older` is in the journal of a policy of keepLast 1; what is there to be seen, and what becomes of it."""
+
+    says: str
+    world: PolicySeen
+    asked: CheckpointPolicy = ASKED
+    journal: tuple[DeletingCheckpoint, ...] = (entry("older", 10),)
+    deletes: tuple[str, ...] = ()
+    counted: int = 0
+    announces: tuple[str, ...] = ()
+
+
+LISTED_WITHOUT = seen(governed(listings={"r1": (LISTING[0], LISTING[2])}))
+FATES = [
+    Fate("due still, it is deleted", WORLD, deletes=(OLDER,), announces=(OLDER, OLD)),
+    Fate("a complete listing without it counts it once", LISTED_WITHOUT, counted=1, announces=(OLD,)),
+    Fate(
+        "it is counted even if the policy may delete no more",
+        LISTED_WITHOUT,
+        asked=policy(suspend=True),
+        counted=1,
+    ),
+    Fate("kept by now, it is dropped", WORLD, asked=policy(keep_last=3)),
+    Fate("the policy only reports by now, so it is dropped", WORLD, asked=policy(action=REPORT)),
+    Fate(
+        "saved anew at another time, it is announced anew", WORLD, journal=(entry("older", 11),), announces=(OLDER, OLD)
+    ),
+    Fate(
+        "saved anew in another size, it is announced anew",
+        WORLD,
+        journal=(entry("older", 10, 7),),
+        announces=(OLDER, OLD),
+    ),
+    Fate(
+        "while its run cannot be listed it stays announced",
+        seen(governed(listings={"r1": UNREACHABLE})),
+        announces=(OLDER,),
+    ),
+    Fate(
+        "a listing without it does not count while the run must be confirmed",
+        seen(governed(listings={"r1": (LISTING[0], LISTING[2])}, views=LOST)),
+        announces=(OLDER,),
+    ),
+    Fate(
+        "followed by nobody any more, it is dropped",
+        seen(governed(training_run(lineage=("r2",), current="r2"), {"r2": ()})),
+    ),
+    Fate(
+        "a former run that is gone with all it had says nothing of who deleted it",
+        seen(governed(training_run(lineage=("r1", "r2"), current="r2"), {"r1": Absent()}, {"r1": Absent(agreeing=2)})),
+    ),
+    Fate(
+        "an older policy deletes it by now, so it is dropped",
+        seen(governed(), policies=(policy("first", created=NOW - HOUR),)),
+        asked=policy(created=NOW),
+    ),
+]
+
+
+@pytest.mark.parametrize("case", FATES, ids=lambda case: case.says)
+def test_what_was_announced_has_one_fate(case: Fate) -> None:
+    before = CheckpointPolicyStatus(deleted_total=7, deleting=case.journal)
+    asked = case.asked.model_copy(update={"status": before})
+    plan = plan_policy(asked, case.world, NOW)
+    status = next_policy_status(asked, case.world, plan, (), NOW)
+    assert deleted_paths(plan.plan.actions) == list(case.deletes)
+    assert status.deleted_total == 7 + case.counted == 7 + len(status.deleted)
+    assert [it.path for it in status.deleting] == list(case.announces)
+    again = asked.model_copy(update={"status": status})
+    assert next_policy_status(again, case.world, plan_policy(again, case.world, NOW), (), NOW).deleted_total == (
+        status.deleted_total
+    )
+
+
+def test_a_journal_that_is_full_of_what_cannot_be_seen_waits_and_does_not_spin() -> None:
+    lost = tuple(entry(f"x{number}", 50).model_copy(update={"path": path("r2", f"x{number}")}) for number in range(10))
+    asked = policy(status=CheckpointPolicyStatus(deleting=lost))
+    world = seen(governed(), governed(training_run("two", lineage=("r2",), current="r2"), {"r2": WRONG_KEY}))
+    plan = plan_policy(asked, world, NOW)
+    status = next_policy_status(asked, world, plan, (), NOW)
+    assert (plan.plan.actions, plan.plan.wake_after, status.deleting) == ((), 30, lost)
+
+
+UNEXPECTED = [
+    (Done(), (OLD,), 1, "what is deleted is announced no more"),
+    (UNREACHABLE, (OLDER, OLD), 0, "what may have been deleted stays announced"),
+    (PreconditionFailed("gone"), (OLD,), 0, "what is gone, changed or kept is announced no more, and not counted"),
+]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "announces", "counted"), [it[:3] for it in UNEXPECTED], ids=[it[3] for it in UNEXPECTED]
+)
+def test_an_outcome_moves_the_journal(outcome: Outcome, announces: tuple[str, ...], counted: int) -> None:
+    status = status_of(policy(), seen(governed()), outcome)
+    assert [it.path for it in status.deleting] == list(announces)
+    assert status.deleted_total == counted
+
+
+def test_of_two_policies_the_older_deletes_and_the_other_says_so() -> None:
+    older, younger = policy("z", created=NOW - HOUR), policy("a", created=NOW)
+    world = seen(governed(), policies=(older, younger))
+    assert deleted_paths(plan_of(older, world).plan.actions) == [OLDER, OLD]
+    status = status_of(younger, world)
+    assert (plan_of(younger, world).pending, status.due_count, status.deleting) == ((), 2, ())
+    assert told(status, ConditionType.READY) == (TRUE, Reason.ENFORCED)
+    assert message(status) == "What is still due is left to an older policy that lets it go too: lab/z."
+
+
+def test_of_two_policies_of_the_same_age_the_name_decides() -> None:
+    policies = (policy("b"), policy("a"))
+    assert [len(plan_of(it, seen(governed(), policies=policies)).pending) for it in policies] == [0, 2]
+
+
+def test_a_policy_of_another_namespace_that_shares_the_run_has_a_say() -> None:
+    ours, theirs = training_run(), training_run("theirs", namespace="elsewhere")
+    other = policy("other", namespace="elsewhere", keep_last=100)
+    world = PolicySeen((governed(ours), governed(theirs)), (policy(), other), references((ours, theirs)))
+    assert not plan_of(policy(), world).pending
+
+
+SECOND_THOUGHTS = [
+    ("the same policy and the same facts", policy(), WORLD, True),
+    ("it is gone", None, WORLD, False),
+    ("it is edited, though it would delete the same", policy(generation=2), WORLD, False),
+    ("it is another one of the same name", policy(uid="another"), WORLD, False),
+    ("it keeps more", policy(keep_last=3), WORLD, False),
+    ("it is not listed whole any more", policy(), seen(governed(views=LOST)), False),
+    (
+        "a TrainingRun names it by now",
+        policy(),
+        PolicySeen((governed(),), (), references([training_run(recovery=Recovery(checkpoint=OLDER))])),
+        False,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("now", "world", "due"), [it[1:] for it in SECOND_THOUGHTS], ids=[it[0] for it in SECOND_THOUGHTS]
+)
+def test_right_before_a_deletion_it_is_judged_once_more(
+    now: CheckpointPolicy | None, world: PolicySeen, due: bool
+) -> None:
+    judged = announced(policy(), WORLD)
+    action = plan_policy(judged, WORLD, NOW).plan.actions[0]
+    assert isinstance(action, DeleteCheckpoint)
+    present = now and now.model_copy(update={"status": judged.status})
+    assert still_due(action, judged, present, world, NOW) is due
+    assert now is None or not still_due(action, judged, now, world, NOW), "not in the journal any more"
+
+
 @pytest.mark.parametrize("outcome", [UNREACHABLE, WRONG_KEY, PreconditionFailed("changed")], ids=repr)
 def test_after_a_deletion_that_did_not_happen_it_waits_though_more_are_due(outcome: Outcome) -> None:
-    plan = plan_policy(policy(), seen(governed(listings={"r1": MANY})), NOW)
+    plan = plan_of(policy(), seen(governed(listings={"r1": MANY})))
     concluded = conclude(plan, [Performed(plan.plan.actions[0], outcome)])
     assert (concluded.wake_after, concluded.retry) == (30, outcome is UNREACHABLE)
 
@@ -390,7 +576,7 @@ def test_a_policy_is_not_another_policy_to_itself() -> None:
 
 
 def test_a_deletion_carries_the_time_and_size_that_were_judged() -> None:
-    (action,) = plan_policy(policy(keep_last=2), seen(governed()), NOW).plan.actions
+    (action,) = plan_of(policy(keep_last=2), seen(governed())).plan.actions
     assert action == DeleteCheckpoint(OLDER, "r1", NOW - 10 * HOUR, 100)
 
 
@@ -438,7 +624,7 @@ def test_the_deleted_are_a_ring_and_their_total_goes_on() -> None:
     for _ in range(3):
         left = tuple(it for it in MANY if it.path not in gone)
         world = seen(governed(listings={"r1": left}))
-        gone += deleted_paths(plan_policy(policy(), world, NOW).plan.actions)
+        gone += deleted_paths(plan_of(policy(), world).plan.actions)
         status = status_of(policy(status=status), world, *[Done()] * DELETIONS_PER_PASS)
     assert status.deleted_total == len(gone) == 24
     assert [it.path for it in status.deleted] == gone[-SHOWN_LIMIT:]
@@ -501,17 +687,17 @@ def test_a_message_fits_whatever_the_names_and_faults_are() -> None:
 def test_a_policy_on_its_way_out_deletes_nothing() -> None:
     asked = policy()
     leaving = asked.model_copy(update={"metadata": asked.metadata.model_copy(update={"deletion_timestamp": NOW})})
-    assert not plan_policy(leaving, seen(governed()), NOW).plan.actions
+    assert not plan_of(leaving, seen(governed())).plan.actions
 
 
 def test_a_transition_time_moves_with_the_status_only() -> None:
     first = status_of(policy(action=REPORT), seen(governed()))
-    asked = policy(status=first)
+    asked = announced(policy(status=first), seen(governed()))
     plan = plan_policy(asked, seen(governed()), NOW)
     done = [Performed(it, Done()) for it in plan.plan.actions]
     later = next_policy_status(asked, seen(governed()), plan, done, NOW + HOUR)
     assert told(later, ConditionType.READY) == (TRUE, Reason.ENFORCED)
-    assert [it.last_transition_time for it in later.conditions] == [NOW, NOW]
+    assert [it.last_transition_time for it in later.conditions] == [NOW + HOUR, NOW]
 
 
 def test_a_deletion_goes_by_the_credentials_of_a_training_run_that_lists_it() -> None:
@@ -526,4 +712,5 @@ def listing_of(*checkpoints: ObservedCheckpoint) -> PolicySeen:
 def test_a_checkpoint_of_the_future_is_judged_by_its_age_once_its_time_has_come() -> None:
     world = listing_of(checkpoint("soon", -1), checkpoint("later", -2))
     assert not plan_policy(policy(), world, NOW).pending
-    assert deleted_paths(plan_policy(policy(), world, NOW + 3 * HOUR).plan.actions) == [path("r1", "soon")]
+    (later,) = plan_policy(policy(), world, NOW + 3 * HOUR).pending
+    assert later.checkpoint.path == path("r1", "soon")

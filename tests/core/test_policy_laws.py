@@ -26,13 +26,8 @@ from tests.core.strategies_policy import (
 
 from tinker_operator.api.checkpoint_policy import CheckpointPolicy, CheckpointPolicyStatus, KeepReason
 from tinker_operator.api.meta import ObjectMeta, to_wire
-from tinker_operator.core.policy import (
-    DELETIONS_PER_PASS,
-    PolicyPlan,
-    conclude,
-    next_policy_status,
-    plan_policy,
-)
+from tinker_operator.core.policy import PolicyPlan, conclude, next_policy_status, plan_policy
+from tinker_operator.core.policy_journal import DELETIONS_PER_PASS
 from tinker_operator.core.policy_references import followed_runs
 from tinker_operator.core.policy_seen import governs, policy_questions
 from tinker_operator.core.retention import Due, Kept
@@ -73,6 +68,11 @@ def with_status(world: World, status: CheckpointPolicyStatus) -> World:
     return replace(world, policies=(asked, *world.policies[1:]))
 
 
+def announced(world: World) -> World:
+    """The world one round later, in which nothing was deleted."""
+    return with_status(world, _status(world))
+
+
 def wire(status: CheckpointPolicyStatus) -> str:
     return json.dumps(to_wire(status))
 
@@ -99,7 +99,7 @@ def test_the_worlds_hold_everything_that_the_laws_speak_of() -> None:
     seen: Counter[str] = Counter()
     for seed in range(400):
         dice = random.Random(seed)  # noqa: S311 - worlds, not secrets
-        plan = planned(world_of(seed, *map(dice.choice, SIZES)))
+        plan = planned(announced(world_of(seed, *map(dice.choice, SIZES))))
         whys = (one.judgement.because for one in plan.judged if isinstance(one.judgement, Kept))
         seen.update({str(reason) for because in whys for reason in because})
         facts = {
@@ -249,7 +249,7 @@ def _status(world: World, now: datetime = NOW) -> CheckpointPolicyStatus:
 def _carried_out(world: World) -> tuple[World, list[str]]:
     """Passes until a plan is empty; returns the world that is left and all paths whose deletion was requested."""
     requested: list[str] = []
-    while paths := deleted_paths(planned(world).plan.actions):
+    while paths := deleted_paths(planned(world := announced(world)).plan.actions):
         assert len(paths) <= DELETIONS_PER_PASS
         requested += paths
         world = world.without(paths)
@@ -273,6 +273,63 @@ def test_in_a_sound_world_everything_due_is_deleted(world: World) -> None:
     after, requested = _carried_out(world)
     assert set(requested) == due(world)
     assert due(after) == set()
+
+
+@law
+@given(worlds(faults=False, deletes=True), st.randoms(use_true_random=False))
+def test_a_crash_at_any_point_loses_no_count_and_deletes_nothing_unannounced(
+    world: World, chance: random.Random
+) -> None:
+    """A round may end after any deletion, with or without an answer, and before or after its report."""
+    gone: set[str] = set()
+    for _ in range(12):
+        plan, told = planned(world), {it.path for it in world.policy.status.deleting}
+        performed, deleted = _interrupted(plan, chance)
+        assert deleted <= told & due(world)
+        status = next_policy_status(world.policy, world.seen(), plan, performed, NOW)
+        gone |= deleted
+        world = world.without(deleted)
+        world = with_status(world, status) if chance.random() < 0.6 else world
+    settled = announced(announced(world))
+    assert settled.policy.status.deleted_total == len(gone)
+
+
+def _interrupted(plan: PolicyPlan, chance: random.Random) -> tuple[tuple[Performed, ...], set[str]]:
+    """Carries out a part of the plan; returns what is known of it, and what is really gone."""
+    performed: list[Performed] = []
+    deleted: set[str] = set()
+    for action in plan.plan.actions[: chance.randrange(11)]:
+        answered, lands = chance.random() < 0.7, chance.random() < 0.7
+        performed.append(Performed(action, Done() if answered and lands else UNREACHABLE))
+        deleted |= set(deleted_paths([action])) if lands else set()
+    return tuple(performed), deleted
+
+
+@law
+@given(worlds(deletes=True))
+def test_while_status_cannot_be_written_nothing_goes_but_what_it_announced(world: World) -> None:
+    frozen = announced(world)
+    told = {it.path for it in frozen.policy.status.deleting}
+    assert not planned(world).plan.actions
+    for _ in range(3):
+        paths = set(deleted_paths(planned(frozen).plan.actions))
+        assert paths <= told
+        frozen = frozen.without(paths)
+    assert not planned(frozen).plan.actions
+
+
+@law
+@given(worlds(deletes=True), st.permutations(range(3)))
+def test_no_two_policies_delete_the_same_checkpoint(world: World, ages: list[int]) -> None:
+    aged = zip(world.policies, ages, strict=False)
+    policies = tuple(_created(it, NOW - age * HOUR) for it, age in aged)
+    plans = [planned(replace(world, policies=policies), it) for it in policies]
+    paths = [one.checkpoint.path for plan in plans for one in plan.pending]
+    assert len(paths) == len(set(paths))
+
+
+def _created(policy: CheckpointPolicy, at: datetime) -> CheckpointPolicy:
+    return policy.model_copy(update={"metadata": policy.metadata.model_copy(update={"creation_timestamp": at})})
 
 
 @law
@@ -336,7 +393,7 @@ def _of_one_namespace(world: World) -> set[str]:
 @law
 @given(worlds())
 def test_deletions_are_the_oldest_first_and_say_what_was_judged(world: World) -> None:
-    plan = planned(world)
+    plan = planned(announced(world))
     facts = {one.checkpoint.path: one.checkpoint for one in plan.judged}
     times = [facts[path].time for path in deleted_paths(plan.plan.actions)]
     assert times == sorted(time for time in times if time is not None)
@@ -349,6 +406,7 @@ def test_deletions_are_the_oldest_first_and_say_what_was_judged(world: World) ->
 @law
 @given(worlds(), st.lists(st.sampled_from(OUTCOMES), max_size=10))
 def test_every_status_is_legal_and_its_counts_agree(world: World, outcomes: list[Outcome]) -> None:
+    world = announced(world)
     plan = planned(world)
     performed = tuple(map(Performed, plan.plan.actions, outcomes))
     status = next_policy_status(world.policy, world.seen(), plan, performed, NOW)
@@ -364,6 +422,7 @@ def test_every_status_is_legal_and_its_counts_agree(world: World, outcomes: list
 @given(worlds(), st.lists(st.sampled_from(OUTCOMES), max_size=10))
 def test_the_same_facts_give_the_same_status_to_the_byte(world: World, outcomes: list[Outcome]) -> None:
     """Whatever status stood before, a second look at an unchanged world adds nothing to it."""
+    world = announced(world)
     plan = planned(world)
     performed = tuple(map(Performed, plan.plan.actions, outcomes))
     stale = next_policy_status(world.policy, world.seen(), plan, performed, NOW)
@@ -374,6 +433,7 @@ def test_the_same_facts_give_the_same_status_to_the_byte(world: World, outcomes:
 @law
 @given(worlds(deletes=True))
 def test_the_status_of_the_pass_that_deletes_the_last_is_what_the_next_look_finds(world: World) -> None:
+    world = announced(world)
     plan = planned(world)
     while plan.plan.actions:
         status = next_policy_status(world.policy, world.seen(), plan, done(plan.plan.actions), NOW)
@@ -385,7 +445,7 @@ def test_the_status_of_the_pass_that_deletes_the_last_is_what_the_next_look_find
 @law
 @given(worlds(), st.lists(st.sampled_from(OUTCOMES), max_size=10))
 def test_a_failed_deletion_is_never_tried_again_at_once(world: World, outcomes: list[Outcome]) -> None:
-    plan = planned(world)
+    plan = planned(announced(world))
     concluded = conclude(plan, tuple(map(Performed, plan.plan.actions, outcomes)))
     tried = outcomes[: len(plan.plan.actions)]
     if any(not isinstance(it, Done) for it in tried):

@@ -18,6 +18,7 @@ from tinker_operator.engine.events import LONGEST_NOTE, cut
 from tinker_operator.engine.faults import described
 from tinker_operator.engine.keys import Resource
 from tinker_operator.engine.kopf_source import KopfSource, SourceEndedError, connection_info
+from tinker_operator.engine.kube import KubeApi
 from tinker_operator.engine.timestamps import micro_time, moment_of
 from tinker_operator.engine.transport import parsed_answer, seconds_of
 
@@ -205,6 +206,68 @@ async def test_a_kubeconfig_that_cannot_be_used_is_told_with_a_remedy(
         await load_credentials(path)
     assert str(path) in str(raised.value)
     assert "tml-secret" not in str(raised.value)
+
+
+def kubeconfig(cluster: Any = "{server: 'https://127.0.0.1:1'}", user: Any = "{token: tml-secret}") -> str:
+    """A kubeconfig with a secret in it, whole but for what is given."""
+    clusters, users = f"[{{name: c, cluster: {cluster}}}]", f"[{{name: u, user: {user}}}]"
+    contexts = "[{name: x, context: {cluster: c, user: u}}]"
+    return f"{{current-context: x, contexts: {contexts}, clusters: {clusters}, users: {users}}}"
+
+
+NO_PEM = "Z2FyYmFnZQ=="
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        pytest.param(
+            kubeconfig().replace("user: {token", "usr: {token"), "Expected key user", id="a user with a misspelt key"
+        ),
+        pytest.param(kubeconfig("{server: notaurl}"), "server", id="a server that is no URL"),
+        pytest.param(kubeconfig("{server: ''}"), "server", id="an empty server"),
+        pytest.param(kubeconfig("{}"), "server", id="no server, which is not this machine"),
+        pytest.param(kubeconfig("{server: 'http://['}"), "server", id="a server with half an address"),
+        pytest.param(kubeconfig("{server: 'https://h:abc'}"), "server", id="a server with a port in letters"),
+        pytest.param(kubeconfig("{server: 'https://h:0'}"), "server", id="a server with a port of zero"),
+        pytest.param(kubeconfig("{server: 'https://a b'}"), "server", id="a server with a space"),
+        pytest.param(kubeconfig("{server: 'https://u:tml-secret@h'}"), "holds a user", id="a server with a password"),
+        pytest.param(kubeconfig("{server: 7}"), "not the form", id="a server that is a number"),
+        pytest.param(
+            kubeconfig(f"{{server: 'https://h', certificate-authority-data: {NO_PEM}}}"),
+            "not valid PEM",
+            id="an authority that is garbage",
+        ),
+        pytest.param(
+            kubeconfig("{server: 'https://h', certificate-authority-data: tml-secret}"),
+            "not the form|not valid PEM",
+            id="an authority that is not even base64",
+        ),
+        pytest.param(
+            kubeconfig("{server: 'https://h', certificate-authority: /nowhere}"), "/nowhere", id="no such authority"
+        ),
+        pytest.param(
+            kubeconfig(user=f"{{client-certificate-data: {NO_PEM}, client-key-data: {NO_PEM}}}"),
+            "not valid PEM",
+            id="a client certificate that is garbage",
+        ),
+        pytest.param("null", "not the form", id="nothing"),
+        pytest.param('"tml-secret"', "not the form", id="a text"),
+        pytest.param("{current-context: 5, contexts: [7]}", "not the form", id="contexts that are numbers"),
+        pytest.param("{users: [{nme: tml-secret}, {nme: u}]}", "Expected key name", id="users without names"),
+    ],
+)
+async def test_no_client_is_made_from_a_kubeconfig_that_cannot_work(tmp_path: Path, content: str, told: str) -> None:
+    """Told before anything is sent, on one line, with the remedy, without what the file keeps secret."""
+    path = tmp_path / "kubeconfig"
+    path.write_text(content)
+
+    with pytest.raises(errors.CredentialsInvalid, match=told) as raised:
+        await KubeApi.connect(path)
+    assert str(path) in str(raised.value)
+    assert len(str(raised.value).splitlines()) == 1
+    assert "tml-secret" not in str(raised.value)
+    assert "{" not in str(raised.value)
 
 
 async def test_a_token_that_was_rotated_is_read_again_within_a_minute(tmp_path: Path) -> None:

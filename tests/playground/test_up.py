@@ -76,7 +76,7 @@ def test_it_ends_cleanly_when_asked(control_plane: ControlPlane, tmp_path: Path,
         assert (program.returncode, stdout) == (0, "")
         assert f"{number.name}: stopping." in stderr
         assert len(started) == 6
-        assert wait_until(lambda: gone(started), 1)
+        assert wait_until(lambda: gone(started), STOP_SECONDS)
 
 
 def test_it_leaves_nothing_behind_when_it_is_killed(control_plane: ControlPlane, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_it_ends_with_an_error_when_a_component_dies(control_plane: ControlPlane
 
         assert program.returncode == 1
         assert "etcd ended with status 137" in stderr
-        assert wait_until(lambda: gone(started), 1)
+        assert wait_until(lambda: gone(started), STOP_SECONDS)
 
 
 def test_crds_are_applied_and_established(control_plane: ControlPlane) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tinker_operator.tinker import RetryPolicy, TinkerClient
 from tinker_operator.tinker.calls import Call
 from tinker_operator.tinker.errors import Conflict, RateLimited, ServerFault, TinkerError
+from tinker_operator.tinker.paths import TinkerPath
 
 pytestmark = pytest.mark.pure
 
@@ -168,6 +169,17 @@ def test_a_wait_is_never_shorter_than_asked_nor_longer_than_both_bounds(
     error = ServerFault("it broke", status=503, retry_after=asked)
     wait = policy.wait_seconds(attempt, error, lambda low, high: low + share * (high - low))
     assert (asked or 0) <= wait <= max(10, asked or 0)
+
+
+@pytest.mark.parametrize("answer", [refused(503), httpx.ReadTimeout("slow")], ids=["refused", "lost"])
+async def test_a_deletion_is_asked_for_once(
+    connect: Connect, script: Callable[..., Any], answer: httpx.Response | Exception
+) -> None:
+    """Another checkpoint may have been saved under the name before a repetition arrives."""
+    service = script(answer, httpx.Response(204))
+    with pytest.raises(TinkerError):
+        await connect(service).delete_checkpoint(TinkerPath.parse("tinker://s:train:0/weights/step-3"))
+    assert len(service.asked) == 1
 
 
 def test_a_call_may_be_repeated_unless_it_says_otherwise() -> None:

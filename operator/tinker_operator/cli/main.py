@@ -9,10 +9,11 @@ from typing import NoReturn
 
 import click
 
-from tinker_operator.cli.logs import configure_logs
+from tinker_operator.cli.logs import configure_logs, tell_of_fault
 from tinker_operator.cli.settings import InvalidSettings, Settings
 from tinker_operator.controllers.composition import Deployment, run_operator
 from tinker_operator.engine.elector import LeadershipLost
+from tinker_operator.engine.faults import described
 from tinker_operator.engine.kube_errors import CredentialsInvalid, KubeError
 
 BAD_SETTING = 2
@@ -87,6 +88,7 @@ def run(  # noqa: PLR0917 - click names them
 async def _until_signalled(deployment: Deployment) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(tell_of_fault)
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
     await run_operator(deployment, stop)
@@ -106,6 +108,9 @@ def main() -> NoReturn:
         _end(FAILED, str(error))
     except click.Abort:
         _end(FAILED, "interrupted.")
+    except Exception as error:  # noqa: BLE001 - Python's own traceback would quote it, secrets and all
+        told = ", ".join(described(error).values())
+        _end(FAILED, f"a defect of the operator: {told}. Report it with this line.")
     sys.exit(0)
 
 

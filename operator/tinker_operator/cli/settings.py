@@ -1,17 +1,23 @@
 """What the operator is told from outside: the only reader of the environment."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from tinker_operator.controllers.accounts import Credentials, normal_url
 from tinker_operator.controllers.composition import Deployment
+from tinker_operator.tinker.errors import CallNotPossible
+from tinker_operator.tinker.settings import checked_base_url, checked_key
 
 DEFAULT_BASE_URL = "https://tinker.thinkingmachines.dev/services/tinker-prod"
 """Where the official SDK looks for the service when nothing is said."""
 _POD_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+"""RFC 1123's label: what the API server takes for the name of a namespace."""
 
 
 class InvalidSettings(ValueError):
@@ -58,19 +64,18 @@ class Settings(BaseModel):
             InvalidSettings: One of them cannot be used.
         """
         base_url = checked_url("TINKER_BASE_URL", environ.get("TINKER_BASE_URL") or DEFAULT_BASE_URL)
-        key = (environ.get("TINKER_API_KEY") or "").strip()
-        if key and not key.startswith(("tml-", "eyJ")):
-            raise InvalidSettings("TINKER_API_KEY does not start with tml- or eyJ: set it to a key of the service")
         if cluster_id is not None and (not cluster_id or "/" in cluster_id or len(cluster_id) > 100):  # noqa: PLR2004
             raise InvalidSettings("--cluster-id must have 1 to 100 characters and no slash: choose a short name")
         return cls(
             kubeconfig=kubeconfig,
-            namespaces=namespaces,
+            namespaces=tuple(dict.fromkeys(checked_namespace("--namespace", name) for name in namespaces)),
             cluster_id=cluster_id,
             base_url=base_url,
-            api_key=SecretStr(key) if key else None,
+            api_key=_own_key(environ),
             allowed_urls=tuple(checked_url("--allow-base-url", url) for url in allowed_urls),
-            lease_namespace=lease_namespace or pod_namespace(),
+            lease_namespace=pod_namespace()
+            if lease_namespace is None
+            else checked_namespace("--lease-namespace", lease_namespace),
         )
 
     def deployment(self) -> Deployment:
@@ -90,13 +95,46 @@ def checked_url(name: str, url: str) -> str:
     """Returns the URL in its normal form.
 
     Raises:
-        InvalidSettings: It is no http(s) URL.
+        InvalidSettings: No call can be made to it. The message does not hold it, since people write keys into URLs.
     """
-    normal = normal_url(url)
-    scheme, _, rest = normal.partition("://")
-    if scheme not in {"http", "https"} or not rest or rest.startswith("/"):
-        raise InvalidSettings(f"{name} is not an http:// or https:// URL: give the base URL of a Tinker service")
-    return normal
+    if fault := _fault_of(url):
+        raise InvalidSettings(f"{name}: {fault}: give http(s)://host[:port][/prefix] of a Tinker service")
+    return normal_url(url)
+
+
+def _fault_of(url: str) -> str | None:
+    try:
+        checked_base_url(url)
+        port = urlsplit(url.strip()).port
+    except CallNotPossible as error:
+        return error.message
+    except ValueError:
+        return "The host or the port of the URL cannot be read"
+    return "The port of the URL is 0" if port == 0 else None
+
+
+def checked_namespace(name: str, namespace: str) -> str:
+    """Returns the namespace. An empty one is refused: the API server would take it for all of them.
+
+    Raises:
+        InvalidSettings: It cannot be the name of a namespace.
+    """
+    if not _LABEL.fullmatch(namespace):
+        raise InvalidSettings(
+            f"{name} {namespace!r} is no name of a namespace: give one of at most 63 small letters, digits and "
+            "hyphens, and repeat the option for more"
+        )
+    return namespace
+
+
+def _own_key(environ: Mapping[str, str]) -> SecretStr | None:
+    key = SecretStr(environ.get("TINKER_API_KEY") or "")
+    if not key.get_secret_value().strip():
+        return None
+    try:
+        return checked_key(key)
+    except CallNotPossible as error:
+        raise InvalidSettings(str(error).rstrip(".")) from None
 
 
 def pod_namespace() -> str | None:

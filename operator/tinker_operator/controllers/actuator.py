@@ -1,10 +1,13 @@
 """Performs actions, one by one, and tells what came of each. Every action may be repeated after a crash."""
 
+from collections.abc import Callable
+
 from tinker_operator.api.meta import GROUP, VERSION
 from tinker_operator.api.run_spec import CreateRun as CreateSpec
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.controllers.observer import HAND_OVER_ENTRY
-from tinker_operator.controllers.translate import fault_of, kube_fault
+from tinker_operator.controllers.translate import fault_of, kube_fault, observed_checkpoint
+from tinker_operator.core.policy_group import is_pinned
 from tinker_operator.core.world import (
     Action,
     BackendFailed,
@@ -15,6 +18,7 @@ from tinker_operator.core.world import (
     Fault,
     FinishSession,
     LoadRefused,
+    ObservedCheckpoint,
     OpenSession,
     Outcome,
     PreconditionFailed,
@@ -25,20 +29,25 @@ from tinker_operator.core.world import (
     StillPending,
     WriteHandOver,
 )
-from tinker_operator.engine.kube import KubeApi
+from tinker_operator.engine.kube import CONFIG_MAPS, KubeApi, config_map
 from tinker_operator.engine.kube_errors import KubeError
 from tinker_operator.tinker.client import TinkerClient
 from tinker_operator.tinker.errors import (
     BadRequest,
+    BillingRequired,
     CallNotPossible,
     Conflict,
+    Forbidden,
     FutureCategory,
     FutureFailed,
     FuturePending,
     Gone,
     NotFound,
+    RateLimited,
     RouteMissing,
+    StatusError,
     TinkerError,
+    Unauthorized,
     Unprocessable,
 )
 from tinker_operator.tinker.models import LoraConfig
@@ -50,13 +59,24 @@ SESSION_TAGS = ("tinker-operator",)
 MANAGED_BY = {"app.kubernetes.io/managed-by": "tinker-operator"}
 
 
-async def perform_remote(action: Action, run: TrainingRun | None, client: TinkerClient) -> Outcome:
+StillDue = Callable[[], bool]
+"""Judges a deletion once more on what is known at that very moment; it does not await."""
+
+
+def _judged_just_now() -> bool:
+    return True
+
+
+async def perform_remote(
+    action: Action, run: TrainingRun | None, client: TinkerClient, still_due: StillDue = _judged_just_now
+) -> Outcome:
     """Performs an action at the service.
 
     Args:
         action: What to do.
         run: The object that it is done for; needed to create its run.
         client: The service.
+        still_due: Asked right before a deletion.
     """
     try:
         match action:
@@ -71,7 +91,7 @@ async def perform_remote(action: Action, run: TrainingRun | None, client: Tinker
             case FinishSession():
                 return await _finish(action, client)
             case DeleteCheckpoint():
-                return await _delete(action, client)
+                return await _delete(action, client, still_due)
             case _:
                 raise AssertionError(f"not an action of the service: {action}")
     except TinkerError as error:
@@ -150,29 +170,44 @@ async def _confirm(run_id: str, client: TinkerClient) -> Outcome:
 async def _finish(action: FinishSession, client: TinkerClient) -> Outcome:
     try:
         await client.finish_session(action.session_id, "success" if action.success else "errored", action.detail)
-    except (NotFound, RouteMissing, Gone, Conflict):
+    except (Unauthorized, Forbidden, BillingRequired, RateLimited) as error:
+        return fault_of(error)
+    except StatusError:
+        # The service has answered and will not do it: a session without heartbeats ends by itself.
         return Done()
     return Done()
 
 
-async def _delete(action: DeleteCheckpoint, client: TinkerClient) -> Outcome:
+async def _delete(action: DeleteCheckpoint, client: TinkerClient, still_due: StillDue) -> Outcome:
+    """Looks again, judges again, deletes. Done means that this very call deleted it; nothing awaits before the call."""
     listed = {one.tinker_path: one for one in await client.list_checkpoints(action.run_id)}
     present = listed.get(action.path)
     if present is None:
-        return Done()
-    if (present.time, present.size_bytes) != (action.expected_time, action.expected_size):
-        return PreconditionFailed(f"{action.path} was saved again since it was judged.")
-    if present.public:
-        return PreconditionFailed(f"{action.path} was published since it was judged.")
+        return PreconditionFailed(f"{action.path} is gone: somebody else deleted it.")
+    if objection := _objection(action, observed_checkpoint(present, action.run_id)):
+        return PreconditionFailed(f"{action.path} was {objection} since it was judged.")
+    if not still_due():
+        return PreconditionFailed(f"{action.path} is kept by now.")
     try:
         await client.delete_checkpoint(TinkerPath.parse(action.path))
     except NotFound:
-        return Done()
+        return PreconditionFailed(f"{action.path} is gone: somebody else deleted it.")
     return Done()
 
 
+def _objection(action: DeleteCheckpoint, present: ObservedCheckpoint) -> str | None:
+    if (present.time, present.size_bytes) != (action.expected_time, action.expected_size):
+        return "saved again"
+    if present.public:
+        return "published"
+    return "pinned" if is_pinned(present) else None
+
+
 async def write_hand_over(action: WriteHandOver, run: TrainingRun, api: KubeApi) -> Outcome:
-    """Makes the hand-over ConfigMap say what it should; it goes with its TrainingRun."""
+    """Makes the hand-over ConfigMap say what it should; it goes with its TrainingRun.
+
+    One that appeared or changed since it was looked at is a conflict, never overwritten: it may be somebody else's.
+    """
     owner = {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": run.kind,
@@ -182,14 +217,24 @@ async def write_hand_over(action: WriteHandOver, run: TrainingRun, api: KubeApi)
         "blockOwnerDeletion": False,
     }
     entries = {HAND_OVER_ENTRY: action.document}
+    where = (run.metadata.namespace, action.states.config_map)
     try:
-        await api.apply_config_map(run.metadata.namespace, action.states.config_map, entries, owner, MANAGED_BY)
+        if action.version is None:
+            await api.create(CONFIG_MAPS, where[0], config_map(*where, entries, owner, MANAGED_BY))
+        else:
+            await api.apply_config_map(*where, entries, owner, MANAGED_BY, resource_version=action.version)
     except KubeError as error:
         return kube_fault(error)
     return Done()
 
 
-async def perform(action: Action, run: TrainingRun | None, api: KubeApi, client: TinkerClient | Fault) -> Outcome:
+async def perform(
+    action: Action,
+    run: TrainingRun | None,
+    api: KubeApi,
+    client: TinkerClient | Fault,
+    still_due: StillDue = _judged_just_now,
+) -> Outcome:
     """Performs any action.
 
     Args:
@@ -197,9 +242,10 @@ async def perform(action: Action, run: TrainingRun | None, api: KubeApi, client:
         run: The object that it is done for.
         api: The Kubernetes API.
         client: The object's service, or why there is none.
+        still_due: Asked right before a deletion.
     """
     if isinstance(action, WriteHandOver) and run is not None:
         return await write_hand_over(action, run, api)
     if isinstance(client, Fault):
         return client
-    return await perform_remote(action, run, client)
+    return await perform_remote(action, run, client, still_due)

@@ -1,9 +1,18 @@
-"""CheckpointPolicy: observe, plan, act, report. Every branch is in `core`; this is the order of the four."""
+"""CheckpointPolicy: observe, plan, act, report. Every branch is in `core`; this is the order of the four.
+
+Listing takes time, and so does deleting, while the cluster goes on. So what the cluster says is read from the store
+after the last listing, and once more right before each deletion, with no await in between.
+"""
+
+from collections.abc import Mapping
+from functools import partial
 
 from pydantic import ValidationError
 
-from tinker_operator.api.checkpoint_policy import CheckpointPolicy
+from tinker_operator.api.checkpoint_policy import CheckpointPolicy, CheckpointPolicyStatus
+from tinker_operator.api.reasons import Reason
 from tinker_operator.api.training_run import TrainingRun
+from tinker_operator.controllers.accounts import Account
 from tinker_operator.controllers.actuator import perform
 from tinker_operator.controllers.held_up import settled
 from tinker_operator.controllers.invalid import report_invalid
@@ -11,27 +20,38 @@ from tinker_operator.controllers.objects import (
     CHECKPOINT_POLICIES,
     account_of,
     checkpoint_policies,
+    key_of_run,
+    parsed,
     training_runs,
     unparsed,
 )
 from tinker_operator.controllers.observer import answer
 from tinker_operator.controllers.shell import Shell
-from tinker_operator.core.policy import PolicyPlan, conclude, next_policy_status, plan_policy
+from tinker_operator.core.policy import PolicyPlan, conclude, next_policy_status, plan_policy, still_due
 from tinker_operator.core.policy_references import followed_runs, references
 from tinker_operator.core.policy_seen import Governed, PolicySeen, policy_questions
-from tinker_operator.core.run_status import outcome_fault, requeue
+from tinker_operator.core.run_status import Requeue, outcome_fault, requeue
 from tinker_operator.core.world import Answer, DeleteCheckpoint, Fault, Performed, Question, RunView
 from tinker_operator.engine.keys import KubeObject, ObjectKey
 
+Listings = Mapping[tuple[ObjectKey, Account], Mapping[Question, Answer]]
+"""What was listed for each TrainingRun through each account: another account's answers say nothing to this one."""
+NOT_KEPT = Fault(
+    Reason.KUBERNETES_FAULT,
+    "The API server does not keep status.deleting, so nothing is deleted. The CRDs are older than the operator: "
+    "apply crds/ too.",
+    needs_user=True,
+)
+
 
 async def reconcile_checkpoint_policy(shell: Shell, key: ObjectKey) -> float | None:
-    """Brings one CheckpointPolicy forward: lists, judges, deletes what nothing keeps, tells.
+    """Brings one CheckpointPolicy forward: lists, judges, deletes what it announced, announces what goes next, tells.
 
     Returns:
         Seconds until the next look; None for not before something changes.
 
     Raises:
-        HeldUp: A listing or a deletion failed; the work queue backs off.
+        HeldUp: A listing or a deletion failed, or the journal was not kept; the work queue backs off.
         WriteConflict: The object changed meanwhile.
     """
     obj = shell.store.get(key)
@@ -42,43 +62,74 @@ async def reconcile_checkpoint_policy(shell: Shell, key: ObjectKey) -> float | N
     except ValidationError as error:
         await report_invalid(shell, CHECKPOINT_POLICIES, obj, error)
         return None
-    seen = await _observe(shell, policy, obj)
+    listings = await _listings(shell, policy, obj)
+    seen = _seen(shell, policy, listings)
     plan = plan_policy(policy, seen, shell.clock())
-    performed = await _act(shell, plan, seen)
+    performed = await _act(shell, policy, plan, seen, listings)
     status = next_policy_status(policy, seen, plan, performed, shell.clock())
     await shell.reporter.report(CHECKPOINT_POLICIES, key, obj, status)
+    if not _is_kept(shell, key, status):
+        return settled(Requeue(backed_off=True), NOT_KEPT)
     trouble = outcome_fault(performed) or next(iter(plan.gaps.values()), None)
     return settled(requeue(conclude(plan, performed), performed), trouble)
 
 
-async def _observe(shell: Shell, policy: CheckpointPolicy, obj: KubeObject) -> PolicySeen:
-    runs = tuple(training_runs(shell.store))
-    unreadable = unparsed(shell.store)
-    governed = [
-        await _governed(shell, policy, run, obj, unreadable)
-        for run in runs
-        if run.metadata.namespace == policy.metadata.namespace
-    ]
-    policies = tuple(checkpoint_policies(shell.store, policy.metadata.namespace))
-    return PolicySeen(tuple(governed), policies, references(runs))
+async def _listings(shell: Shell, policy: CheckpointPolicy, obj: KubeObject) -> Listings:
+    """Asks until every TrainingRun has its answers, those that came or moved on meanwhile too."""
+    listings: dict[tuple[ObjectKey, Account], dict[Question, Answer]] = {}
+    while missing := _missing(shell, policy, listings):
+        for run, question in missing:
+            answers = listings.setdefault(_place(run), {})
+            answers[question] = await answer(question, obj, shell.api, shell.client_of(run))
+    return listings
 
 
-async def _governed(
-    shell: Shell, policy: CheckpointPolicy, run: TrainingRun, obj: KubeObject, unreadable: Fault | None
-) -> Governed:
+def _missing(shell: Shell, policy: CheckpointPolicy, listings: Listings) -> list[tuple[TrainingRun, Question]]:
+    runs = training_runs(shell.store, policy.metadata.namespace)
+    return [(run, it) for run in runs for it in policy_questions(policy, (run,), listings.get(_place(run), {}))]
+
+
+def _seen(shell: Shell, policy: CheckpointPolicy, listings: Listings) -> PolicySeen:
+    runs, unreadable = tuple(training_runs(shell.store)), unparsed(shell.store)
+    own = (run for run in runs if run.metadata.namespace == policy.metadata.namespace)
+    governed = tuple(_governed(shell, run, listings, unreadable) for run in own)
+    return PolicySeen(governed, tuple(checkpoint_policies(shell.store)), references(runs))
+
+
+def _governed(shell: Shell, run: TrainingRun, listings: Listings, unreadable: Fault | None) -> Governed:
     inventory = shell.services.inventory_of(account_of(run))
     views: dict[str, RunView] = {run_id: unreadable or inventory.view(run_id) for run_id in followed_runs(run)}
-    answers: dict[Question, Answer] = {}
-    for question in policy_questions(policy, (run,), answers):
-        answers[question] = await answer(question, obj, shell.api, shell.client_of(run))
-    return Governed(run, views, answers)
+    return Governed(run, views, listings.get(_place(run), {}))
 
 
-async def _act(shell: Shell, plan: PolicyPlan, seen: PolicySeen) -> tuple[Performed, ...]:
+def _place(run: TrainingRun) -> tuple[ObjectKey, Account]:
+    return key_of_run(run), account_of(run)
+
+
+async def _act(
+    shell: Shell, policy: CheckpointPolicy, plan: PolicyPlan, seen: PolicySeen, listings: Listings
+) -> tuple[Performed, ...]:
+    """Performs the deletions; after one that failed, no other of the same TrainingRun is tried in this round."""
     by_name = {one.run.metadata.name: one.run for one in seen.governed}
     performed: list[Performed] = []
+    troubled: set[str] = set()
     for action in plan.plan.actions:
-        if isinstance(action, DeleteCheckpoint):
-            run = by_name[plan.training_run_of(action.path)]
-            performed.append(Performed(action, await perform(action, run, shell.api, shell.client_of(run))))
+        if not isinstance(action, DeleteCheckpoint) or (name := plan.training_run_of(action.path)) in troubled:
+            continue
+        run, due = by_name[name], partial(_still_due, shell, policy, listings, action)
+        performed.append(Performed(action, await perform(action, run, shell.api, shell.client_of(run), due)))
+        if isinstance(performed[-1].outcome, Fault):
+            troubled.add(name)
     return tuple(performed)
+
+
+def _still_due(shell: Shell, policy: CheckpointPolicy, listings: Listings, action: DeleteCheckpoint) -> bool:
+    key = ObjectKey(CHECKPOINT_POLICIES.kind, policy.metadata.namespace, policy.metadata.name)
+    now = parsed(CheckpointPolicy, shell.store.get(key))
+    return still_due(action, policy, now, _seen(shell, policy, listings), shell.clock())
+
+
+def _is_kept(shell: Shell, key: ObjectKey, status: CheckpointPolicyStatus) -> bool:
+    """An API server with an older schema drops the journal silently: without this look it would be written for ever."""
+    stored = parsed(CheckpointPolicy, shell.store.get(key))
+    return stored is None or stored.status.deleting == status.deleting

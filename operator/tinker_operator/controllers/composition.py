@@ -5,15 +5,17 @@ import os
 import random
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, TypeVar
 
 import structlog
 
 from tinker_operator.controllers.accounts import Credentials, Keyring
+from tinker_operator.controllers.arrivals import Arrivals
 from tinker_operator.controllers.checkpoint_policy import reconcile_checkpoint_policy
 from tinker_operator.controllers.claims import Claims
 from tinker_operator.controllers.objects import CHECKPOINT_POLICIES, TRAINING_RUNS
@@ -39,6 +41,7 @@ RESOURCES = (TRAINING_RUNS, CHECKPOINT_POLICIES)
 LEASE_NAME = "tinker-operator"
 START_RETRY_SECONDS = 2.0
 """Pause between two questions to an API server that does not answer at the start."""
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
@@ -86,22 +89,37 @@ async def run_operator(deployment: Deployment, stop: asyncio.Event) -> None:
         LeadershipLost: Another replica may lead; the process must exit.
         CredentialsInvalid: There is no way to reach the API server.
     """
-    async with await KubeApi.connect(deployment.kubeconfig) as api:
+    api = await _unless_stopped(KubeApi.connect(deployment.kubeconfig), stop)
+    if api is None:
+        return
+    async with api:
         cluster_id = deployment.cluster_id or await _when_answered(api.kube_system_uid, stop)
         if cluster_id is not None:
             await _run(deployment, api, cluster_id, stop)
 
 
-async def _when_answered(ask: Callable[[], Awaitable[str]], stop: asyncio.Event) -> str | None:
+async def _when_answered(ask: Callable[[], Coroutine[Any, Any, str]], stop: asyncio.Event) -> str | None:
     """Returns the answer as soon as the API server gives it; None when asked to stop first."""
     while not stop.is_set():
         try:
-            return await ask()
+            return await _unless_stopped(ask(), stop)
         except KubeUnavailable as error:
             log.warning("api_server_unavailable", message=str(error))
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), START_RETRY_SECONDS)
     return None
+
+
+async def _unless_stopped(question: Coroutine[Any, Any, T], stop: asyncio.Event) -> T | None:
+    """Returns the answer; None, with the question withdrawn, when asked to stop first: some servers never answer."""
+    asking, stopping = asyncio.create_task(question), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({asking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return asking.result() if asking.done() else None
+    finally:
+        asking.cancel()
+        stopping.cancel()
+        await asyncio.gather(asking, stopping, return_exceptions=True)
 
 
 async def _run(deployment: Deployment, api: KubeApi, cluster_id: str, stop: asyncio.Event) -> None:
@@ -112,7 +130,17 @@ async def _run(deployment: Deployment, api: KubeApi, cluster_id: str, stop: asyn
     poller = Poller(services, store, queue, cluster_id=cluster_id, rng=random.random)
     identity = f"{socket.gethostname()}_{os.getpid()}"
     reporter = Reporter(api, store, EventRecorder(api, instance=identity, clock=utc_now))
-    shell = Shell(store, api, services, poller, reporter, Claims(store), cluster_id, whole_seconds)
+    shell = Shell(
+        store,
+        api,
+        services,
+        poller,
+        reporter,
+        Arrivals(store, time.monotonic),
+        Claims(store),
+        cluster_id,
+        whole_seconds,
+    )
     engine = Engine(
         RESOURCES,
         lambda key: _reconcile(shell, key),
@@ -127,6 +155,9 @@ async def _run(deployment: Deployment, api: KubeApi, cluster_id: str, stop: asyn
         while_leading=(poller.run, SessionKeeper(store, services).run),
     )
     log.info("operator_started", cluster_id=cluster_id, namespaces=deployment.namespaces or "all")
+    if deployment.namespaces:
+        told = "a checkpoint that only objects of other namespaces refer to counts as unused"
+        log.info("references_limited", namespaces=deployment.namespaces, message=told)
     try:
         await engine.run(stop)
     finally:

@@ -43,18 +43,25 @@ def training_runs(store: Store, namespace: str | None = None) -> Iterator[Traini
 
 
 def unparsed(store: Store) -> Fault | None:
-    """Returns a fault when a TrainingRun anywhere does not parse: what it refers to is unknown, so nothing goes."""
-    broken = [key for key, obj in store.by_kind(TRAINING_RUNS.kind).items() if parsed(TrainingRun, obj) is None]
+    """Returns a fault when a TrainingRun or a CheckpointPolicy anywhere does not parse: nothing goes then.
+
+    What the one refers to, and what the other keeps, is unknown.
+    """
+    broken = [*_broken(store, TRAINING_RUNS, TrainingRun), *_broken(store, CHECKPOINT_POLICIES, CheckpointPolicy)]
     if not broken:
         return None
-    names = ", ".join(f"{key.namespace}/{key.name}" for key in sorted(broken)[:3])
-    message = f"TrainingRun {names} does not parse, so what it refers to is unknown. Correct or delete it."
+    names = ", ".join(f"{key.kind} {key.namespace}/{key.name}" for key in broken[:3])
+    message = f"What must stay is unknown, since this does not parse: {names}. Correct or delete it."
     return Fault(Reason.INVALID_SPEC, message, needs_user=True)
 
 
-def checkpoint_policies(store: Store, namespace: str) -> Iterator[CheckpointPolicy]:
-    """Yields every CheckpointPolicy of a namespace that parses."""
-    return _all(store, CHECKPOINT_POLICIES, CheckpointPolicy, namespace)
+def checkpoint_policies(store: Store) -> Iterator[CheckpointPolicy]:
+    """Yields every CheckpointPolicy that parses, of all namespaces."""
+    return _all(store, CHECKPOINT_POLICIES, CheckpointPolicy, None)
+
+
+def _broken(store: Store, resource: Resource, model: type[ApiModel]) -> list[ObjectKey]:
+    return sorted(key for key, obj in store.by_kind(resource.kind).items() if parsed(model, obj) is None)
 
 
 def _all(store: Store, resource: Resource, model: type[M], namespace: str | None) -> Iterator[M]:

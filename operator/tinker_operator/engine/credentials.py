@@ -6,6 +6,7 @@ Either a kubeconfig or the service account that Kubernetes mounts into a pod. Bo
 
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import yaml
 from kubernetes.aio import config
@@ -16,6 +17,8 @@ from tinker_operator.engine.keys import Monotonic
 from tinker_operator.engine.kube_errors import CredentialsInvalid
 
 REREAD_SECONDS = 60.0
+_UNUSABLE = (config.ConfigException, OSError, ValueError, TypeError, LookupError, AttributeError, yaml.YAMLError)
+"""What the reader of a kubeconfig raises: it follows the file's structure without looking whether it is there."""
 
 
 async def load_credentials(kubeconfig: Path | None, monotonic: Monotonic = time.monotonic) -> Configuration:
@@ -29,16 +32,18 @@ async def load_credentials(kubeconfig: Path | None, monotonic: Monotonic = time.
     Raises:
         CredentialsInvalid: There are none, or they cannot be used.
     """
-    found = Configuration()
+    found = Configuration(host="")  # otherwise a cluster without a server would mean this machine
     try:
         if kubeconfig is None and _in_pod():
             config.load_incluster_config(found)  # type: ignore[no-untyped-call]  # half of the client has no types
         else:
             await _load_kubeconfig(found, kubeconfig, monotonic)
-    except (config.ConfigException, OSError, ValueError, TypeError, yaml.YAMLError) as fault:
-        raise _invalid(kubeconfig, fault) from None
+    except _UNUSABLE as fault:
+        raise credentials_invalid(kubeconfig, _reason(fault)) from None
     if found.tls_server_name:
-        raise _invalid(kubeconfig, ValueError("tls-server-name is not supported"))
+        raise credentials_invalid(kubeconfig, "cannot be used: tls-server-name is not supported")
+    if wrong := _fault_of_server(found.host):
+        raise credentials_invalid(kubeconfig, f"cannot be used: the cluster's server {wrong}")
     return found
 
 
@@ -60,14 +65,38 @@ def _in_pod() -> bool:
     return Path(SERVICE_TOKEN_FILENAME).is_file()
 
 
-def _invalid(kubeconfig: Path | None, fault: Exception) -> CredentialsInvalid:
+def _reason(fault: Exception) -> str:
+    """Tell what is wrong with a file that holds secrets; a parser's error may quote it."""
+    kind = type(fault).__name__
+    if isinstance(fault, yaml.YAMLError):
+        return f"is not valid YAML ({kind})"
+    if isinstance(fault, config.ConfigException):
+        # It names an entry by its path, and an entry of a list by its whole content: `users/{'token': …`.
+        return f"cannot be used: {str(fault).partition('{')[0].rstrip(' /')}"
+    return f"cannot be used: {fault if isinstance(fault, OSError) else f'it has not the form of one ({kind})'}"
+
+
+def _fault_of_server(server: str) -> str:
+    """Tell what is wrong with an address without quoting it; empty when nothing is."""
+    form = "is not http(s)://host[:port][/prefix]"
+    if not server.startswith(("http://", "https://")) or not server.isprintable() or " " in server:
+        return form
+    try:
+        parts = urlsplit(server)
+        usable = parts.hostname and parts.port != 0
+    except ValueError:
+        return form
+    return "holds a user, which is never sent" if "@" in parts.netloc else "" if usable else form
+
+
+def credentials_invalid(kubeconfig: Path | None, why: str) -> CredentialsInvalid:
+    """The error of a kubeconfig that cannot be used, with the remedy.
+
+    Args:
+        kubeconfig: As for `load_credentials`.
+        why: The rest of a sentence that begins with the file. It must quote nothing that is secret.
+    """
     where = f"The kubeconfig {kubeconfig}" if kubeconfig else "The kubeconfig of this account"
-    # A parser's error quotes the file, and the file holds secrets: only its kind is told.
-    why = (
-        f"is not valid YAML ({type(fault).__name__})"
-        if isinstance(fault, yaml.YAMLError)
-        else f"cannot be used: {fault}"
-    )
     return CredentialsInvalid(
         f"{where} {why.rstrip('.')}.",
         "Name a kubeconfig with a current context, or run in a pod with a service account.",

@@ -27,6 +27,8 @@ from tinker_operator.engine.source import EventSink
 LOGIN_GRID = timedelta(minutes=5)
 PAGE_SIZE = 500
 STOP_SECONDS = 8.0
+CLOSING_SECONDS = 0.25
+"""kopf closes its connections and does not wait: TLS ends in the background, and a loop that closes before leaks."""
 
 
 class SourceEndedError(Exception):
@@ -120,6 +122,7 @@ class KopfSource:
             )
         finally:
             finding.cancel()
+            await asyncio.sleep(CLOSING_SECONDS)
             # kopf waits for the flag in a thread of this loop's executor, and a loop does not close before those end.
             session.stop.set()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tinker_operator.engine.credentials import load_credentials
+from tinker_operator.engine.credentials import credentials_invalid, load_credentials
 from tinker_operator.engine.keys import KubeObject, ObjectKey, Resource
 from tinker_operator.engine.kube_errors import Access
 from tinker_operator.engine.objects import FIELD_MANAGER, ObjectApi
@@ -38,7 +38,12 @@ class KubeApi(ObjectApi):
         Raises:
             CredentialsInvalid: There are none, or they cannot be used.
         """
-        return cls(Transport(await load_credentials(kubeconfig)))
+        credentials = await load_credentials(kubeconfig)
+        try:
+            return cls(Transport(credentials))
+        except (OSError, ValueError) as fault:  # ssl's own errors are of the former kind
+            what = "its certificate authority, client certificate or client key is not valid PEM"
+            raise credentials_invalid(kubeconfig, f"cannot be used: {what} ({type(fault).__name__})") from None
 
     async def __aenter__(self) -> Self:
         return self
@@ -119,6 +124,8 @@ class KubeApi(ObjectApi):
         data: Mapping[str, str],
         owner_reference: Mapping[str, object],
         labels: Mapping[str, str],
+        *,
+        resource_version: str | None = None,
     ) -> KubeObject:
         """Make a ConfigMap have these entries, by server-side apply; entries of other managers stay.
 
@@ -128,22 +135,20 @@ class KubeApi(ObjectApi):
             data: Our entries; one that was ours and is not named any more is removed.
             owner_reference: The object it belongs to, with which it is garbage-collected.
             labels: Our labels.
+            resource_version: Write only if it is still at this version; None to write whatever it is.
 
         Returns:
             The ConfigMap as stored.
 
         Raises:
+            WriteConflict: It is at another version.
             ObjectGone: The namespace is gone.
             KubeError: As for any request.
         """
         access = Access("patch", "", "configmaps", namespace, name)
-        metadata = {"name": name, "namespace": namespace, "labels": dict(labels)}
-        body = {
-            "apiVersion": CONFIG_MAPS.api_version,
-            "kind": CONFIG_MAPS.kind,
-            "metadata": {**metadata, "ownerReferences": [dict(owner_reference)]},
-            "data": dict(data),
-        }
+        body = config_map(namespace, name, data, owner_reference, labels)
+        if resource_version is not None:
+            body["metadata"]["resourceVersion"] = resource_version
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
         path = CONFIG_MAPS.path(namespace, name)
         return await self._transport.request(access, "PATCH", path, query=query, body=body, content_type=APPLY_PATCH)
@@ -157,6 +162,27 @@ class KubeApi(ObjectApi):
         access = Access("get", "", "namespaces", None, "kube-system")
         answer = await self._transport.request(access, "GET", NAMESPACES.path(name="kube-system"))
         return str(answer["metadata"]["uid"])
+
+
+def config_map(
+    namespace: str, name: str, data: Mapping[str, str], owner_reference: Mapping[str, object], labels: Mapping[str, str]
+) -> KubeObject:
+    """A ConfigMap of ours, to be created or applied.
+
+    Args:
+        namespace: Where.
+        name: Its name.
+        data: Its entries.
+        owner_reference: The object it belongs to.
+        labels: Its labels.
+    """
+    metadata = {"name": name, "namespace": namespace, "labels": dict(labels)}
+    return {
+        "apiVersion": CONFIG_MAPS.api_version,
+        "kind": CONFIG_MAPS.kind,
+        "metadata": {**metadata, "ownerReferences": [dict(owner_reference)]},
+        "data": dict(data),
+    }
 
 
 def _text(encoded: str) -> str | None:

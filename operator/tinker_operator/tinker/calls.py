@@ -86,9 +86,10 @@ def checkpoints(run_id: str, offset: int) -> Call:
 
 
 def delete_checkpoint(path: TinkerPath) -> Call:
-    """Delete one checkpoint; for good."""
+    """Delete one checkpoint; for good. Not repeated: another one may have been saved under the name meanwhile."""
     run = (path.training_run_id, "The training run id")
-    return Call("DELETE", route("training_runs", run, "checkpoints", path.kind.value, (path.name, "The name")))
+    there = route("training_runs", run, "checkpoints", path.kind.value, (path.name, "The name"))
+    return Call("DELETE", there, repeatable=False)
 
 
 def weights_info(path: TinkerPath) -> Call:

@@ -62,10 +62,10 @@ class InventoryCalls(Connection):
         return await whole_listing(page, lambda checkpoint: checkpoint.tinker_path, "checkpoints")
 
     async def delete_checkpoint(self, path: TinkerPath) -> None:
-        """Delete a checkpoint for good.
+        """Delete a checkpoint for good. Asked once: where the answer is lost, look at the listing before asking again.
 
         Raises:
-            NotFound: It is not there; after a repeated attempt perhaps because the first one deleted it.
+            NotFound: It is not there.
             RouteMissing: The service cannot delete; nothing was deleted.
         """
         await self._transport.tell(calls.delete_checkpoint(path))
