@@ -5,6 +5,7 @@ import os
 import random
 import socket
 import time
+import uuid
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
@@ -128,7 +129,8 @@ async def _run(deployment: Deployment, api: KubeApi, cluster_id: str, stop: asyn
     keyring = Keyring(api, deployment.own, deployment.default_url, deployment.allowed_urls)
     services = Services(keyring, clock=utc_now, monotonic=time.monotonic)
     poller = Poller(services, store, queue, cluster_id=cluster_id, rng=random.random)
-    identity = f"{socket.gethostname()}_{os.getpid()}"
+    # Two pods on one host may have the same name and pid; the Lease must tell them apart.
+    identity = f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
     reporter = Reporter(api, store, EventRecorder(api, instance=identity, clock=utc_now))
     shell = Shell(
         store,

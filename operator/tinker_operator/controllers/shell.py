@@ -51,10 +51,10 @@ class Shell:
     def inventory_of(self, run: TrainingRun) -> Inventory:
         """Returns what is known for this object: nothing, while it is new and no look has begun since it came."""
         account = account_of(run)
-        service = self.services.of(account)
+        service, known = self.services.of(account), self.services.inventory_of(account)
         fresh = not isinstance(service, Service) or service.looked_from > self.arrivals.came(run.metadata.uid)
         bound = run.status.origin == origin_of(run)
-        return self.services.inventory_of(account) if bound or fresh else Inventory()
+        return known if bound or fresh or known.fault is not None else Inventory()
 
     def client_of(self, run: TrainingRun) -> TinkerClient | Fault:
         """Returns the client for the object's service, or why there is none."""
