@@ -12,6 +12,7 @@ service and ends with status 143, as any process ended by that signal does: the 
 
 import argparse
 import json
+import os
 import signal
 import sys
 import time
@@ -189,5 +190,24 @@ def seconds(text: str) -> float:
     return value
 
 
+def end(status: int) -> NoReturn:
+    """Ends the process without taking the interpreter apart.
+
+    The SDK's native threads outlive `main`. One that comes back for the interpreter lock while it is being taken apart
+    is unwound through frames that do not allow it, and aborts the process (status 134) now and then.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def ended_status(error: SystemExit) -> int:
+    """The exit status of a SystemExit: argparse's, or that of the signal."""
+    return error.code if isinstance(error.code, int) else int(error.code is not None)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        end(main())
+    except SystemExit as error:
+        end(ended_status(error))

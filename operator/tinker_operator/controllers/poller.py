@@ -14,7 +14,7 @@ from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.controllers.accounts import Account
 from tinker_operator.controllers.objects import TRAINING_RUNS, account_of, key_of_run, parsed, training_runs
 from tinker_operator.controllers.services import Services
-from tinker_operator.core.identity import followed, owner_of
+from tinker_operator.core.identity import followed, origin_of, owner_of
 from tinker_operator.core.inventory import Inventory, concerned, unconfirmed
 from tinker_operator.core.world import Fault
 from tinker_operator.engine.faults import described
@@ -155,5 +155,8 @@ class Poller:
 
     def _wake(self, account: Account, known: Inventory, current: Inventory) -> None:
         for run in self._users(account):
-            if concerned(known, current, run_id=followed(run), owner=owner_of(run, self._cluster_id)):
+            # An object that is not bound waits for a look that began after it came; nothing need have changed in it.
+            waiting = run.status.origin != origin_of(run)
+            owner = owner_of(run, self._cluster_id)
+            if waiting or concerned(known, current, run_id=followed(run), owner=owner):
                 self._queue.add(key_of_run(run), Priority.REMOTE)
