@@ -11,6 +11,7 @@ service and ends with status 143, as any process ended by that signal does: the 
 """
 
 import argparse
+import atexit
 import json
 import os
 import signal
@@ -194,8 +195,10 @@ def end(status: int) -> NoReturn:
     """Ends the process without taking the interpreter apart.
 
     The SDK's native threads outlive `main`. One that comes back for the interpreter lock while it is being taken apart
-    is unwound through frames that do not allow it, and aborts the process (status 134) now and then.
+    is unwound through frames that do not allow it, and aborts the process (status 134) now and then. What was to be
+    done at exit is done first: temporary files are removed there.
     """
+    atexit._run_exitfuncs()  # noqa: SLF001 - there is no public way to run them and leave without the rest
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

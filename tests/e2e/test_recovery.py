@@ -187,7 +187,7 @@ def test_at_rest_nothing_is_written(stage: Stage) -> None:
     run, _ = stage.trained_run()
     stage.apply(stage.training_run({"run": {"trainingRunId": run}}), stage.policy({"keepLast": 2}))
     stage.wait_ready()
-    stage.wait_ready("keep", "checkpointpolicy")
+    wait_for(lambda: stage.status("keep", "checkpointpolicy").get("checkpoints") == 3, "the policy's listing")
     stage.wait_polls(2)
     before = [stage.get("tr", "sft")["metadata"], stage.get("ckp", "keep")["metadata"], stage.events()]
     stage.wait_polls(6)
