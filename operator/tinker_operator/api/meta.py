@@ -73,15 +73,6 @@ Conditions = Annotated[tuple[Condition, ...], Field(json_schema_extra=map_by("ty
 """Conditions of a status, at most one for each type."""
 
 
-class OwnerReference(ApiModel):
-    """The part of metav1.OwnerReference that the operator compares."""
-
-    kind: str
-    name: str
-    uid: str
-    controller: bool = False
-
-
 class ObjectMeta(ApiModel):
     """The part of metav1.ObjectMeta that decisions read."""
 

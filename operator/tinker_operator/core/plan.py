@@ -3,7 +3,6 @@
 The same value drives the operator and a dry run; printing it is the dry run.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tinker_operator.core.world import Action
@@ -25,8 +24,3 @@ class Plan:
     actions: tuple[Action, ...] = ()
     wake_after: float | None = None
     retry: bool = False
-
-
-def earliest(wakes: Iterable[float | None]) -> float | None:
-    """Returns the earliest of several wake-ups, None when none is wanted."""
-    return min((wake for wake in wakes if wake is not None), default=None)
