@@ -6,7 +6,7 @@ from tinker_operator.api.meta import GROUP, VERSION
 from tinker_operator.api.run_spec import CreateRun as CreateSpec
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.controllers.observer import HAND_OVER_ENTRY
-from tinker_operator.controllers.translate import fault_of, kube_fault, observed_checkpoint
+from tinker_operator.controllers.translate import KEY_OR_PACE, fault_of, kube_fault, observed_checkpoint
 from tinker_operator.core.policy_group import is_pinned
 from tinker_operator.core.world import (
     Action,
@@ -34,20 +34,16 @@ from tinker_operator.engine.kube_errors import KubeError
 from tinker_operator.tinker.client import TinkerClient
 from tinker_operator.tinker.errors import (
     BadRequest,
-    BillingRequired,
     CallNotPossible,
     Conflict,
-    Forbidden,
     FutureCategory,
     FutureFailed,
     FuturePending,
     Gone,
     NotFound,
-    RateLimited,
     RouteMissing,
     StatusError,
     TinkerError,
-    Unauthorized,
     Unprocessable,
 )
 from tinker_operator.tinker.models import LoraConfig
@@ -170,7 +166,7 @@ async def _confirm(run_id: str, client: TinkerClient) -> Outcome:
 async def _finish(action: FinishSession, client: TinkerClient) -> Outcome:
     try:
         await client.finish_session(action.session_id, "success" if action.success else "errored", action.detail)
-    except (Unauthorized, Forbidden, BillingRequired, RateLimited) as error:
+    except KEY_OR_PACE as error:
         return fault_of(error)
     except StatusError:
         # The service has answered and will not do it: a session without heartbeats ends by itself.

@@ -1,6 +1,13 @@
 """Answers the questions of a decision, one at a time. A missing answer is a Fault, never a guess."""
 
-from tinker_operator.controllers.translate import fault_of, kube_fault, observed_checkpoint, observed_run, weights_seen
+from tinker_operator.controllers.translate import (
+    KEY_OR_PACE,
+    fault_of,
+    kube_fault,
+    observed_checkpoint,
+    observed_run,
+    weights_seen,
+)
 from tinker_operator.core.world import (
     Absent,
     Answer,
@@ -18,13 +25,9 @@ from tinker_operator.engine.kube import CONFIG_MAPS, KubeApi
 from tinker_operator.engine.kube_errors import KubeError
 from tinker_operator.tinker.client import TinkerClient
 from tinker_operator.tinker.errors import (
-    BillingRequired,
-    Forbidden,
     NotFound,
-    RateLimited,
     StatusError,
     TinkerError,
-    Unauthorized,
 )
 from tinker_operator.tinker.paths import TinkerPath
 
@@ -55,7 +58,7 @@ async def _without(question: Question, client: TinkerClient, error: StatusError)
     What it cannot tell of a checkpoint is not held against it, because the load itself is the proof. Whether a run
     exists follows from the listing, too.
     """
-    if isinstance(error, Unauthorized | Forbidden | BillingRequired | RateLimited):
+    if isinstance(error, KEY_OR_PACE):
         return fault_of(error)
     if isinstance(question, WeightsOf):
         return WeightsSeen(None, is_lora=True, lora_rank=None)

@@ -7,8 +7,11 @@ has to be thought about.
 from tinker_operator.api.reasons import Reason
 from tinker_operator.core.world import CheckpointKind, Fault, ObservedCheckpoint, ObservedRun, WeightsSeen
 from tinker_operator.engine.kube_errors import KubeError
-from tinker_operator.tinker.errors import TinkerError
+from tinker_operator.tinker.errors import BillingRequired, Forbidden, RateLimited, TinkerError, Unauthorized
 from tinker_operator.tinker.models import Checkpoint, TrainingRun, WeightsInfo
+
+KEY_OR_PACE = (Unauthorized, Forbidden, BillingRequired, RateLimited)
+"""Refusals that speak of the key or of the pace, and so say nothing about what was asked."""
 
 
 def observed_run(run: TrainingRun) -> ObservedRun:
