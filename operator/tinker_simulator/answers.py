@@ -10,6 +10,8 @@ from aiohttp import web
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
+# Never sent: what a future is stored with whose result was lost. Polls of it are answered 410.
+LOST = "application/x-lost"
 
 
 class ApiError(Exception):
@@ -18,16 +20,20 @@ class ApiError(Exception):
     Args:
         status: HTTP status.
         detail: What happened and what to do; a list for field errors of a request that does not validate.
+        headers: What the answer carries beside its body.
     """
 
-    def __init__(self, status: int, detail: str | list[dict[str, Any]]) -> None:
+    def __init__(
+        self, status: int, detail: str | list[dict[str, Any]], headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
+        self.headers = headers
 
     def response(self) -> web.Response:
         """The answer to send."""
-        return error_response(self.status, self.detail)
+        return error_response(self.status, self.detail, self.headers)
 
 
 def error_response(

@@ -2,13 +2,14 @@
 
 A checkpoint is `<file>.npz` (the arrays) and `<file>.json` (what they should be, and the checksum). Both are written
 beside and renamed; the JSON comes last, so content without it was never whole. A load trusts nothing: checksum, names,
-shapes and finiteness are checked each time.
+shapes and finiteness are checked each time. An export is a folder `<file>` of files for other programs instead.
 """
 
 import hashlib
 import io
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -42,6 +43,24 @@ class Archive:
     def path(self, file: str) -> Path:
         """Where the arrays of `file` are."""
         return self._root / f"{file}.npz"
+
+    def folder(self, file: str) -> Path:
+        """Where the files of `file` are when it is an export; `exports.write_export` makes it."""
+        return self._root / file
+
+    def tar(self, file: str) -> Path:
+        """Where the one file is that `file` was packed into, if it was."""
+        return self._root / f"{file}.tar"
+
+    def names_in(self, file: str) -> list[str]:
+        """The names of an export's files; none when there is no such export."""
+        return sorted(path.name for path in self.folder(file).glob("*"))
+
+    def write_file(self, name: str, content: bytes) -> None:
+        """Store a file that is no checkpoint."""
+        path = self._root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_whole(path, content)
 
     def write(self, file: str, config: AdapterConfig, arrays: Mapping[str, Array]) -> int:
         """Store arrays under `file`, replacing what was there, and return the size in bytes."""
@@ -92,6 +111,24 @@ class Archive:
         """Delete the content of `file`; nothing happens when there is none."""
         self.path(file).with_suffix(".json").unlink(missing_ok=True)
         self.path(file).unlink(missing_ok=True)
+        self.tar(file).unlink(missing_ok=True)
+        shutil.rmtree(self.folder(file), ignore_errors=True)
+
+    def contents(self) -> set[str]:
+        """Every `file` that anything is stored under, whole or not, without what is still being written."""
+        packed = {path for suffix in ("npz", "json", "tar") for path in self._root.glob(f"*/*/[!.]*@*.{suffix}")}
+        exported = {path for path in self._root.glob("*/*/[!.]*@*") if path.is_dir()}
+        seeded = set(self._root.glob("*/seeded.*"))
+        found = {path.with_name(path.name.rpartition(".")[0]) for path in packed | seeded} | exported
+        return {str(path.relative_to(self._root)) for path in found}
+
+    def remove_unfinished(self) -> None:
+        """Delete what a kill left half written."""
+        for path in list(self._root.rglob(".*.part")):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
 
     def copy(self, source: str, target: str) -> None:
         """Store the same content under another name, as it is, broken or not."""
@@ -101,6 +138,8 @@ class Archive:
                 destination = self.path(target).with_suffix(suffix)
                 destination.parent.mkdir(parents=True, exist_ok=True)
                 _write_whole(destination, path.read_bytes())
+        if self.folder(source).is_dir():
+            shutil.copytree(self.folder(source), self.folder(target), dirs_exist_ok=True)
 
 
 def weights_of(state: AdapterState) -> dict[str, Array]:

@@ -4,6 +4,7 @@ import asyncio
 import json
 
 from aiohttp import web
+from aiohttp.payload import Payload
 from aiohttp.typedefs import Handler
 
 from tinker_simulator.answers import error_response
@@ -73,6 +74,9 @@ async def _answered(request: web.Request, handler: Handler) -> web.Response:
     answer = await handler(request)
     if not isinstance(answer, web.Response):
         raise TypeError("every route of the simulator answers in one piece")
+    if isinstance(answer.body, Payload):
+        # A download: to cut it short it has to be read.
+        answer.body = await answer.body.as_bytes()
     return answer
 
 

@@ -11,13 +11,16 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from tinker_simulator.behaviour import Behaviour
+from tinker_simulator.records import FailureCategory
+
 _LISTINGS = r"^GET .*/(training_runs|checkpoints|sessions)$"
 
 Monotonic = Callable[[], float]
 
 
 class FaultKind(StrEnum):
-    """What happens to a request that a rule meets."""
+    """What happens to a request, a load, an operation or a step that a rule meets."""
 
     HTTP = "http"
     LATENCY = "latency"
@@ -26,6 +29,29 @@ class FaultKind(StrEnum):
     HALF_BODY = "half-body"
     HALF_PAGE = "half-page"
     LOAD_FAILURE = "load-failure"
+    FAIL = "fail"
+    SLOW = "slow"
+    LOSE_RESULT = "lose-result"
+    CORRUPT = "corrupt"
+
+
+class Subject(StrEnum):
+    """What a kind of fault meets."""
+
+    REQUEST = "request"
+    LOAD = "load"
+    OPERATION = "operation"
+    STEP = "step"
+
+
+_SUBJECTS = {
+    FaultKind.LOAD_FAILURE: Subject.LOAD,
+    FaultKind.FAIL: Subject.OPERATION,
+    FaultKind.SLOW: Subject.OPERATION,
+    FaultKind.LOSE_RESULT: Subject.OPERATION,
+    FaultKind.CORRUPT: Subject.STEP,
+}
+_DELAYS = frozenset({FaultKind.LATENCY, FaultKind.SLOW})
 
 
 class Breakage(StrEnum):
@@ -42,14 +68,19 @@ class FaultRule(BaseModel):
 
     Attributes:
         kind: What happens.
-        route: Regular expression searched for in `METHOD /path`; for `load-failure`, in the checkpoint's path.
+        route: Regular expression searched for in `METHOD /path`; for `load-failure`, in the checkpoint's path; for
+            `fail`, `slow` and `lose-result`, in `OPERATION REQUEST_ID`; for `corrupt`, in the run's id.
             Default: everything; for `half-page`, every listing.
         count: Meet this many requests, then no more; without it and without `seconds`, until cleared.
         seconds: Meet requests for this long, then no more.
         status: For `http`: the status to answer with, in place of doing what was asked.
         retry_after: For `http`: seconds for the Retry-After header.
-        delay: For `latency`: seconds to wait before the request is looked at.
+        delay: For `latency`: seconds to wait before the request is looked at; for `slow`, before the operation begins.
         when: For `drop`: `before` the request is acted on, `after` it was, or `midway` through sending the answer.
+            For `lose-result`: whether the operation is left undone, or done and only its result lost.
+        category: For `fail`: whose fault it is.
+        message: For `fail`: what the client is told.
+        step: For `corrupt`: the optimizer step that a run does not survive.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,6 +93,9 @@ class FaultRule(BaseModel):
     retry_after: Annotated[float, Field(ge=0)] | None = None
     delay: Annotated[float, Field(gt=0, le=600)] | None = None
     when: Literal["before", "after", "midway"] = "before"
+    category: FailureCategory = FailureCategory.SERVER
+    message: str = "A failure was ordered for this operation."
+    step: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -85,9 +119,16 @@ class FaultRule(BaseModel):
             raise ValueError("give count or seconds, not both")
         if self.kind is FaultKind.HTTP and self.status is None:
             raise ValueError("an http fault needs a status")
-        if self.kind is FaultKind.LATENCY and self.delay is None:
-            raise ValueError("a latency fault needs a delay")
+        if self.kind in _DELAYS and self.delay is None:
+            raise ValueError(f"a {self.kind} fault needs a delay")
+        if self.kind is FaultKind.CORRUPT and self.step is None:
+            raise ValueError("a corrupt fault needs a step")
         return self
+
+    @property
+    def subject(self) -> Subject:
+        """What it meets."""
+        return _SUBJECTS.get(self.kind, Subject.REQUEST)
 
 
 @dataclass(slots=True)
@@ -98,7 +139,7 @@ class _Ordered:
 
 
 class FaultBook:
-    """The faults in force.
+    """The faults in force, and how the service behaves besides.
 
     Args:
         monotonic: Seconds on a clock that never steps.
@@ -107,15 +148,21 @@ class FaultBook:
     def __init__(self, monotonic: Monotonic) -> None:
         self._monotonic = monotonic
         self._ordered: list[_Ordered] = []
+        self.behaviour = Behaviour()
 
     def order(self, rule: FaultRule) -> None:
         """Put a fault in force."""
         until = None if rule.seconds is None else self._monotonic() + rule.seconds
         self._ordered.append(_Ordered(rule, rule.count, until))
 
+    def behave(self, behaviour: Behaviour) -> None:
+        """Answer like this from now on."""
+        self.behaviour = behaviour
+
     def clear(self) -> None:
-        """End every fault."""
+        """End every fault, and behave as in the beginning."""
         self._ordered.clear()
+        self.behaviour = Behaviour()
 
     def in_force(self) -> tuple[FaultRule, ...]:
         """The rules that can still meet a request."""
@@ -124,24 +171,33 @@ class FaultBook:
 
     def met_by(self, method_and_path: str) -> tuple[FaultRule, ...]:
         """What happens to this request: any delays, then at most one other fault. Counts each as used."""
-        matching = self._matching(method_and_path, loads=False)
-        delays = [ordered for ordered in matching if ordered.rule.kind is FaultKind.LATENCY]
-        others = [ordered for ordered in matching if ordered.rule.kind is not FaultKind.LATENCY]
-        return tuple(self._use(ordered) for ordered in (*delays, *others[:1]))
+        return self._met(Subject.REQUEST, method_and_path)
+
+    def met_by_operation(self, operation: str, request_id: str) -> tuple[FaultRule, ...]:
+        """What happens to this operation: any delays, then at most one other fault. Counts each as used."""
+        return self._met(Subject.OPERATION, f"{operation} {request_id}")
 
     def fails_load(self, tinker_path: str) -> bool:
         """Whether this load of a checkpoint has to fail. Counts as used."""
-        matching = self._matching(tinker_path, loads=True)
-        if matching:
-            self._use(matching[0])
-        return bool(matching)
+        return bool(self._met(Subject.LOAD, tinker_path))
 
-    def _matching(self, subject: str, *, loads: bool) -> list[_Ordered]:
+    def corrupts(self, run_id: str, step: int) -> bool:
+        """Whether a run does not survive this optimizer step. Counts as used."""
+        reached = [one for one in self._matching(Subject.STEP, run_id) if step >= (one.rule.step or 0)]
+        return bool([self._use(ordered) for ordered in reached[:1]])
+
+    def _met(self, subject: Subject, text: str) -> tuple[FaultRule, ...]:
+        matching = self._matching(subject, text)
+        delays = [ordered for ordered in matching if ordered.rule.kind in _DELAYS]
+        others = [ordered for ordered in matching if ordered.rule.kind not in _DELAYS]
+        return tuple(self._use(ordered) for ordered in (*delays, *others[:1]))
+
+    def _matching(self, subject: Subject, text: str) -> list[_Ordered]:
         self._forget_spent()
         return [
             ordered
             for ordered in self._ordered
-            if (ordered.rule.kind is FaultKind.LOAD_FAILURE) is loads and re.search(ordered.rule.route, subject)
+            if ordered.rule.subject is subject and re.search(ordered.rule.route, text)
         ]
 
     def _use(self, ordered: _Ordered) -> FaultRule:

@@ -17,6 +17,7 @@ _CHATTER = frozenset(
         "telemetry",
         "session_heartbeat",
         "retrieve_future",
+        "retrieve_futures",
         "get_info",
         "weights_info",
     )

@@ -10,12 +10,15 @@ from enum import StrEnum
 
 from tinker_simulator.learning.adapter import AdapterConfig
 
+DEFAULT_PROJECT = "default"
+
 
 class Kind(StrEnum):
     """The middle part of a checkpoint's path."""
 
     WEIGHTS = "weights"
     SAMPLER_WEIGHTS = "sampler_weights"
+    EXTERNAL_WEIGHTS = "external_weights"
 
 
 class Operation(StrEnum):
@@ -28,6 +31,7 @@ class Operation(StrEnum):
     OPTIM_STEP = "optim_step"
     SAVE_WEIGHTS = "save_weights"
     SAVE_WEIGHTS_FOR_SAMPLER = "save_weights_for_sampler"
+    SAVE_WEIGHTS_EXTERNAL = "save_weights_external"
     SAMPLE = "sample"
 
 
@@ -36,6 +40,7 @@ class FailureCategory(StrEnum):
 
     USER = "user"
     SERVER = "server"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +52,11 @@ class SessionRecord:
     created_at: datetime
     user_metadata: Mapping[str, str] | None = None
     display_name: str | None = None
-    project_id: str | None = None
+    project_id: str = DEFAULT_PROJECT
     idempotency_key: str | None = None
     finished_reason: str | None = None
     finished_detail: str | None = None
+    last_seen_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +100,16 @@ class CheckpointRecord:
     def tinker_path(self) -> str:
         """The address by which it is loaded."""
         return f"tinker://{self.run_id}/{self.checkpoint_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class CopyRecord:
+    """A run that holds a copied checkpoint and nothing else: it cannot be trained."""
+
+    run_id: str
+    owner: str
+    tinker_path: str
+    idempotency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """Bodies of JSON requests, as far as the simulator reads them; unknown fields are ignored, as the service does."""
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from tinker_simulator.answers import ApiError
 
@@ -15,34 +15,6 @@ class Body(BaseModel):
     """What every request body has in common."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
-
-
-class CreateSession(Body):
-    """`POST create_session`."""
-
-    tags: list[str] = []
-    user_metadata: RunMetadata | None = None
-    project_id: str | None = None
-    display_name: str | None = None
-
-
-class Heartbeat(Body):
-    """`POST session_heartbeat`."""
-
-    session_id: str
-
-
-class FinishReason(Body):
-    """Why a session ends."""
-
-    type: Literal["success", "errored", "interrupted"]
-
-
-class FinishSession(Body):
-    """`POST sessions/{id}/finish`."""
-
-    reason: FinishReason
-    detail: str | None = None
 
 
 class Lora(Body):
@@ -58,7 +30,7 @@ class Lora(Body):
 class Optimizer(Body):
     """The optimizer family asked for."""
 
-    type: str = "adamw"
+    type: str
 
 
 class CreateModel(Body):
@@ -69,7 +41,7 @@ class CreateModel(Body):
     base_model: str
     lora_config: Lora
     user_metadata: RunMetadata | None = None
-    optimizer_config: Optimizer = Optimizer()
+    optimizer_config: Optimizer | None = None
 
 
 class LoadWeights(Body):
@@ -83,6 +55,9 @@ class LoadWeights(Body):
     seq_id: Sequence | None = None
     base_model: str | None = None
     user_metadata: RunMetadata | None = None
+    optimizer_config: Optimizer | None = None
+    # Looked at when the request comes, never stored with it.
+    weights_access_token: Annotated[SecretStr | None, Field(exclude=True)] = None
 
 
 class AdamParams(Body):
@@ -97,11 +72,12 @@ class AdamParams(Body):
 
 
 class OptimStep(Body):
-    """`POST optim_step`."""
+    """`POST optim_step`: other families than Adam say what they are in `optimizer_params`."""
 
     model_id: str
     seq_id: Sequence
-    adam_params: AdamParams
+    adam_params: AdamParams | None = None
+    optimizer_params: Optimizer | None = None
 
 
 class SaveWeights(Body):
@@ -122,7 +98,19 @@ class SaveWeightsForSampler(Body):
     seq_id: Sequence
     path: str | None = None
     sampling_session_seq_id: Sequence | None = None
+    kind: Literal["snapshot", "inflight"] = "snapshot"
     ttl_seconds: int | None = None
+    user_metadata: RunMetadata | None = None
+
+
+class SaveWeightsExternal(Body):
+    """`POST save_weights_external`."""
+
+    model_id: str
+    seq_id: Sequence
+    path: str
+    ttl_seconds: int | None = None
+    age_encryption_recipients: list[str] | None = None
     user_metadata: RunMetadata | None = None
 
 
@@ -133,21 +121,37 @@ class ModelReference(Body):
 
 
 class RetrieveFuture(Body):
-    """`POST retrieve_future`."""
+    """`POST retrieve_future`; with `allow_metadata_only` a large result may be announced by its size."""
+
+    request_id: str
+    allow_metadata_only: bool = False
+
+
+class SamplingTarget(Body):
+    """One client of a sampling session."""
+
+    sampling_session_id: str
+    cloned_sampler_id: Sequence = 0
+
+
+class RetrieveFutures(Body):
+    """`POST retrieve_futures`: what has ended after the cursor, waited for up to `timeout` seconds."""
+
+    target: SamplingTarget
+    prev_cursor: Sequence = 0
+    timeout: Annotated[float, Field(ge=0)] | None = None
+
+
+class CancelFuture(Body):
+    """`POST cancel_future`."""
 
     request_id: str
 
 
-class WeightsInfo(Body):
-    """`POST weights_info`."""
+class JoinSamplingSession(Body):
+    """`POST join_sampling_session`."""
 
-    tinker_path: str
-
-
-class Ttl(Body):
-    """`PUT .../ttl`: null takes the expiry away, and has to be said."""
-
-    ttl_seconds: int | None
+    sampling_session_id: str
 
 
 class CreateSamplingSession(Body):
@@ -160,10 +164,13 @@ class CreateSamplingSession(Body):
 
 
 class PromptChunk(Body):
-    """One piece of a prompt; only text is read."""
+    """One piece of a prompt: `tokens` of text, `data` (base64) of an image, or the `location` of one."""
 
     type: str
     tokens: list[int] = []
+    data: str = ""
+    location: str = ""
+    expected_tokens: Annotated[int, Field(ge=0)] | None = None
 
 
 class Prompt(Body):
@@ -177,10 +184,25 @@ class SamplingParams(Body):
 
     max_tokens: Annotated[int, Field(ge=1, le=4096)] | None = None
     seed: int | None = None
-    stop: str | list[str] | list[int] | None = None
+    stop: str | list[int] | list[str] | None = None
     temperature: Annotated[float, Field(ge=0)] = 1.0
-    top_k: int = -1
+    top_k: Annotated[int, Field(ge=-1)] = -1
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    @property
+    def stops(self) -> tuple[int | str, ...]:
+        """Tokens and texts that end a sequence."""
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+
+class TargetIds(Body):
+    """Token ids to score at prompt positions: a matrix, dense or in compressed rows; -1 asks for nothing."""
+
+    data: list[int]
+    dtype: Literal["int64"]
+    shape: tuple[Sequence, Sequence]
+    sparse_crow_indices: list[int] | None = None
+    sparse_col_indices: list[int] | None = None
 
 
 class Sample(Body):
@@ -194,15 +216,9 @@ class Sample(Body):
     prompt_logprobs: bool = False
     topk_prompt_logprobs: Annotated[int, Field(ge=0)] = 0
     topk_sample_logprobs: Annotated[int, Field(ge=0)] = 0
-    prompt_alt_tokens_k: int = 0
-    target_prompt_logprobs: Any = None
-
-
-class PageQuery(Body):
-    """`limit` and `offset` of a listing."""
-
-    limit: Annotated[int, Field(ge=1)]
-    offset: Sequence = 0
+    prompt_logprobs_last_n: Annotated[int, Field(ge=1)] | None = None
+    prompt_alt_tokens_k: Annotated[int, Field(ge=0)] = 0
+    target_prompt_logprobs: TargetIds | None = None
 
 
 BodyType = TypeVar("BodyType", bound=BaseModel)
@@ -217,23 +233,11 @@ async def parsed(request: web.Request, body: type[BodyType]) -> BodyType:
     try:
         return body.model_validate_json(await request.read() or b"{}")
     except ValidationError as invalid:
-        raise _unprocessable(invalid, "body") from invalid
+        raise unprocessable(invalid, "body") from invalid
 
 
-def page_of(request: web.Request, default_limit: int, highest_limit: int) -> PageQuery:
-    """The page asked for; a limit over the highest is lowered to it, and the answer's cursor says so.
-
-    Raises:
-        ApiError: 422, a number is not one, or out of range.
-    """
-    try:
-        page = PageQuery.model_validate({"limit": default_limit, **request.query})
-    except ValidationError as invalid:
-        raise _unprocessable(invalid, "query") from invalid
-    return page.model_copy(update={"limit": min(page.limit, highest_limit)})
-
-
-def _unprocessable(invalid: ValidationError, place: str) -> ApiError:
+def unprocessable(invalid: ValidationError, place: str) -> ApiError:
+    """422 for a body or a query that does not validate; each wrong field is named."""
     errors = [
         {"type": error["type"], "loc": [place, *error["loc"]], "msg": error["msg"]}
         for error in invalid.errors(include_input=False, include_context=False, include_url=False)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 BASE_MODELS: tuple[str, ...] = (
     "Qwen/Qwen3-4B-Instruct-2507",
@@ -27,6 +28,13 @@ class SettingError(ValueError):
     """A setting cannot be used; the message tells the remedy."""
 
 
+class ArchiveRoute(StrEnum):
+    """How the archive of a checkpoint is answered, where there is such a route."""
+
+    REDIRECT = "redirect"
+    DOCUMENT = "document"
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How the simulator answers.
@@ -36,16 +44,18 @@ class Settings:
         admin: Whether the routes under `/_simulator/` exist.
         hold_seconds: How long a poll of an unfinished future is held before it is answered 408.
         gap_seconds: How long an operation waits for a missing one with a lower sequence number.
+        token_seconds: How long a token lives that a key is exchanged for; None: keys are not exchanged.
+        archive_route: How checkpoints are offered as one archive; None: they are not.
+        archive_takes_time: Whether the first request for an archive is told that it is being built.
     """
 
     owners: Mapping[str, str]
     admin: bool = False
     hold_seconds: float = 25.0
     gap_seconds: float = 1.0
-
-    def owner_of(self, key: str | None) -> str | None:
-        """Who holds this key, if anyone."""
-        return None if key is None else self.owners.get(key)
+    token_seconds: float | None = None
+    archive_route: ArchiveRoute | None = None
+    archive_takes_time: bool = False
 
 
 def owners_of(api_keys: Iterable[str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from tinker_simulator.answers import ApiError, missing
 from tinker_simulator.clock import MovableClock
+from tinker_simulator.credentials import Credentials
 from tinker_simulator.execution.executor import Executor
 from tinker_simulator.execution.workbench import Workbench
 from tinker_simulator.faults import FaultBook
@@ -14,6 +15,7 @@ from tinker_simulator.ledger import Ledger
 from tinker_simulator.naming import parsed_path
 from tinker_simulator.records import CheckpointRecord, RunRecord, SessionRecord
 from tinker_simulator.settings import Settings
+from tinker_simulator.signing import Links
 from tinker_simulator.storage.store import Store
 
 OWNER = web.RequestKey("owner", str)
@@ -31,6 +33,8 @@ class Simulation:
         faults: What an administrator has ordered.
         ledger: What was asked.
         clock: The time, which an administrator can move.
+        credentials: Who is let in.
+        links: Downloads without a key.
         new_id: Makes session ids.
     """
 
@@ -41,6 +45,8 @@ class Simulation:
     faults: FaultBook
     ledger: Ledger
     clock: MovableClock
+    credentials: Credentials
+    links: Links
     new_id: Callable[[], str]
 
     def live_session(self, owner: str, session_id: str) -> SessionRecord:
@@ -56,8 +62,8 @@ class Simulation:
             raise ApiError(410, f"Session {session_id} is finished. Create a new one.")
         return session
 
-    def own_run(self, owner: str, run_id: str) -> RunRecord:
-        """The owner's run.
+    def own_run(self, owner: str | None, run_id: str) -> RunRecord:
+        """The run of that id, if it is the owner's (None: whoever owns it).
 
         Raises:
             ApiError: 404, there is none.
@@ -78,14 +84,21 @@ class Simulation:
             raise missing("Checkpoint", f"tinker://{run_id}/{kind}/{name}")
         return checkpoint
 
-    def readable_checkpoint(self, owner: str, path: str) -> CheckpointRecord:
-        """The checkpoint at a path, if it is the owner's or public.
+    def readable_checkpoint(self, owner: str, path: str, token: str | None = None) -> CheckpointRecord:
+        """The checkpoint at a path, if it is the owner's, or public, or belongs to the holder of the access token.
 
         Raises:
-            ApiError: 400, the path does not parse; 404, there is none.
+            ApiError: 400, the path does not parse; 403, the token is none; 404, there is no such checkpoint.
         """
         address = parsed_path(path)
         checkpoint = self.store.checkpoints.get(address.run_id, address.kind, address.name, self.clock())
-        if checkpoint is None or not (checkpoint.public or checkpoint.owner == owner):
+        readers = {owner} if token is None else {owner, self._holder_of(token)}
+        if checkpoint is None or not (checkpoint.public or checkpoint.owner in readers):
             raise missing("Checkpoint", path)
         return checkpoint
+
+    def _holder_of(self, token: str) -> str:
+        try:
+            return self.credentials.owner_of(token)
+        except ApiError as unknown:
+            raise ApiError(403, "The weights access token is not valid. Give a credential of the owner.") from unknown

@@ -3,10 +3,12 @@
 from typing import Any
 
 from tinker_simulator.clock import to_text
+from tinker_simulator.credentials import urn_of
 from tinker_simulator.records import CheckpointRecord, Kind, RunRecord
-from tinker_simulator.requests import PageQuery
+from tinker_simulator.rest_requests import PageQuery
+from tinker_simulator.storage.search import Fate, FoundSession
 
-_TYPES = {Kind.WEIGHTS: "training", Kind.SAMPLER_WEIGHTS: "sampler"}
+_TYPES = {Kind.WEIGHTS: "training", Kind.SAMPLER_WEIGHTS: "sampler", Kind.EXTERNAL_WEIGHTS: "external"}
 
 Json = dict[str, Any]
 
@@ -41,6 +43,43 @@ def run_form(
         "last_sampler_checkpoint": last_sampler_checkpoint and checkpoint_form(last_sampler_checkpoint),
         "user_metadata": run.user_metadata,
     }
+
+
+def found_session_form(found: FoundSession) -> Json:
+    """A session that was searched for; without a status when it neither ended nor shows signs of life."""
+    session = found.session
+    return {
+        "session_id": session.session_id,
+        "created_at": to_text(session.created_at),
+        "owner": urn_of(session.owner),
+        "project_id": session.project_id,
+        "status": _status_form(found),
+        "checkpoints_count": found.checkpoints_count,
+        "display_name": session.display_name,
+        "user_metadata": session.user_metadata,
+        "checkpoint_storage_bytes": found.checkpoint_bytes,
+    }
+
+
+def _status_form(found: FoundSession) -> Json | None:
+    session = found.session
+    match found.fate:
+        case Fate.FAILED:
+            return {
+                "type": "failed",
+                "category": "internal",
+                "reason": {"type": "training_run", "training_run_id": found.failed_run},
+                "message": f"Training run {found.failed_run} is in a corrupted state.",
+            }
+        case Fate.CLIENT_FINISHED:
+            reason = {"type": session.finished_reason}
+            return {"type": "client_finished", "reason": reason, "detail": session.finished_detail}
+        case Fate.CANCELLED:
+            return {"type": "cancelled", "detail": session.finished_detail}
+        case Fate.ACTIVE:
+            return {"type": "active"}
+        case _:
+            return None
 
 
 def cursor_form(page: PageQuery, total_count: int) -> Json:

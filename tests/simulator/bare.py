@@ -28,12 +28,14 @@ class Served:
     url: str = ""
     errors: str = ""
     child: subprocess.Popen[str] | None = None
+    options: Sequence[str] = ()
 
     def start(self) -> None:
         command = [sys.executable, "-W", "error", "-m", "tinker_simulator", "serve"]
         command += ["--port", str(self.port), "--state-dir", str(self.state_dir)]
         command += [argument for key in KEYS for argument in ("--api-key", f"{key}@{key}-owner")]
         command += ["--admin"] if self.admin else []
+        command += self.options
         self.child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self.child.stdout is not None
         line = self.child.stdout.readline()

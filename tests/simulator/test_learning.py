@@ -1,5 +1,6 @@
 """The small model is a real one: its gradients are those of its losses, its optimizer is AdamW."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ pytestmark = pytest.mark.pure
 
 BASE = "Qwen/Qwen3-8B"
 CONFIG = AdapterConfig(BASE, rank=3, seed=1)
+MARKED = slice(2, None)
 
 
 def warm(config: AdapterConfig = CONFIG) -> AdapterState:
@@ -35,22 +37,39 @@ def example(loss_fn: str, length: int = 6) -> Example:
         "weights": generator.random(length).astype(np.float32),
         "logprobs": -3 - generator.random(length).astype(np.float32),
         "advantages": generator.normal(0, 1, length).astype(np.float32),
+        "sequence_ratio_mask": (np.arange(length) >= MARKED.start).astype(np.float32),
     }
     chosen = inputs if loss_fn != "cross_entropy" else {"weights": inputs["weights"]}
     return Example(tuple(range(length)), np.arange(1, length + 1), chosen)
+
+
+def held_by_cispo(distance: Array, advantages: Array) -> Array:
+    """Only the upper side is clipped."""
+    return np.minimum(np.exp(distance), 4.0) * advantages
+
+
+def held_by_gspo(distance: Array, advantages: Array) -> Array:
+    """One ratio for all tokens, over those that are marked; a gain beyond the clip range has no slope."""
+    ratio = np.exp(distance[MARKED].mean())
+    kept = ratio * advantages <= np.clip(ratio, 0.8, 1.2) * advantages
+    return np.where(kept, ratio * advantages, 0.0)
+
+
+HELD: dict[str, Callable[[Array, Array], Array]] = {"cispo": held_by_cispo, "gspo": held_by_gspo}
 
 
 @pytest.mark.parametrize("loss_fn", sorted(LOSSES))
 def test_gradients_are_those_of_the_loss(loss_fn: str) -> None:
     """Checked by differences, for one number of every factor.
 
-    cispo holds its clipped ratio constant: the difference is taken of what is left, the likelihood under that weight.
+    cispo holds its clipped ratio constant, gspo that of the sequence: the difference is taken of what is left, the
+    likelihood under that weight.
     """
     datum, state = example(loss_fn), warm()
     result = forward_backward(BASE, state, [datum], loss_fn, {})
-    if loss_fn == "cispo":
-        ratio = np.exp(result.logprobs[0] - datum.inputs["logprobs"])
-        weights = (np.clip(ratio, 0.8, 1.2) * datum.inputs["advantages"]).astype(np.float32)
+    if loss_fn in HELD:
+        distance = result.logprobs[0] - datum.inputs["logprobs"]
+        weights = HELD[loss_fn](distance, datum.inputs["advantages"]).astype(np.float32)
         datum, loss_fn = replace(datum, inputs={"weights": weights}), "cross_entropy"
 
     def loss_at(name: str, offset: float) -> float:
@@ -123,7 +142,7 @@ def test_clipping_scales_the_gradient_to_the_norm() -> None:
         np.testing.assert_allclose(clipped.first_moment[name], moment / 4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("loss_fn", ["importance_sampling", "ppo", "cispo"])
+@pytest.mark.parametrize("loss_fn", ["importance_sampling", "ppo", "cispo", "dro"])
 def test_a_loss_names_the_input_it_lacks(loss_fn: str) -> None:
     """And the remedy."""
     with pytest.raises(LossInputError, match=r"lacks 'logprobs'.*one value per target"):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tinker_simulator.answers import JSON, PROTOBUF
+from tinker_simulator.answers import JSON, LOST, PROTOBUF
 from tinker_simulator.records import FailureCategory
 
 
@@ -46,6 +46,11 @@ class OperationFailedError(Exception):
     def completion(self) -> Completion:
         """The failed future's result."""
         return json_completion({"error": self.message, "category": self.category})
+
+
+def lost_completion(keep: Callable[[], None] = nothing, settle: Callable[[], None] = nothing) -> Completion:
+    """An end whose result nobody will ever see."""
+    return Completion(LOST, b"", keep, settle)
 
 
 def json_completion(

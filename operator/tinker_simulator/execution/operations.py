@@ -15,6 +15,7 @@ _OPERATIONS: Mapping[Operation, Callable[[Workbench, FutureRecord], Awaitable[Co
     Operation.OPTIM_STEP: stepping.optim_step,
     Operation.SAVE_WEIGHTS: saving.save_weights,
     Operation.SAVE_WEIGHTS_FOR_SAMPLER: saving.save_weights_for_sampler,
+    Operation.SAVE_WEIGHTS_EXTERNAL: saving.save_weights_external,
     Operation.SAMPLE: drawing.draw,
 }
 

@@ -1,23 +1,29 @@
-"""Checkpoints: with the optimizer's memory for training, without it for sampling, unnamed for one sampling session."""
+"""Checkpoints: with the optimizer's memory for training, without it for sampling, as files for other programs.
 
+A save for sampling without a name makes no checkpoint: it opens a sampling session, which alone knows the content.
+"""
+
+from collections.abc import Mapping
 from datetime import timedelta
 
 from tinker_simulator import naming
 from tinker_simulator.archive import training_of, weights_of
-from tinker_simulator.execution.completion import Completion, json_completion
+from tinker_simulator.execution.completion import Completion, OperationFailedError, json_completion
 from tinker_simulator.execution.workbench import Workbench
+from tinker_simulator.exports import write_export
 from tinker_simulator.learning.adapter import Array
 from tinker_simulator.records import CheckpointRecord, FutureRecord, Kind, RunRecord, SamplerRecord
-from tinker_simulator.requests import SaveWeights, SaveWeightsForSampler
+from tinker_simulator.requests import SaveWeights, SaveWeightsExternal, SaveWeightsForSampler
 
 
 async def save_weights(bench: Workbench, future: FutureRecord) -> Completion:
     """Store everything training goes on from."""
     asked = SaveWeights.model_validate_json(future.request)
     run = bench.run_of(future.owner, asked.model_id)
-    arrays = training_of(bench.models.state(run.run_id))
-    checkpoint = _stored(bench, run, asked, kind=Kind.WEIGHTS, name=asked.path, arrays=arrays)
-    return _named(bench, checkpoint, "save_weights")
+    file = file_of(run.run_id, Kind.WEIGHTS, asked.path, asked.seq_id)
+    size = bench.archive.write(file, run.config, training_of(bench.models.state(run.run_id)))
+    checkpoint = _checkpoint(bench, run, asked, (Kind.WEIGHTS, asked.path), (file, size))
+    return _named(bench, checkpoint, {"path": checkpoint.tinker_path, "type": "save_weights"})
 
 
 async def save_weights_for_sampler(bench: Workbench, future: FutureRecord) -> Completion:
@@ -27,8 +33,24 @@ async def save_weights_for_sampler(bench: Workbench, future: FutureRecord) -> Co
     arrays = weights_of(bench.models.state(run.run_id))
     if asked.path is None:
         return _ephemeral(bench, run, asked, arrays)
-    checkpoint = _stored(bench, run, asked, kind=Kind.SAMPLER_WEIGHTS, name=asked.path, arrays=arrays)
-    return _named(bench, checkpoint, "save_weights_for_sampler")
+    file = file_of(run.run_id, Kind.SAMPLER_WEIGHTS, asked.path, asked.seq_id)
+    size = bench.archive.write(file, run.config, arrays)
+    checkpoint = _checkpoint(bench, run, asked, (Kind.SAMPLER_WEIGHTS, asked.path), (file, size))
+    return _named(bench, checkpoint, {"path": checkpoint.tinker_path, "type": "save_weights_for_sampler"})
+
+
+async def save_weights_external(bench: Workbench, future: FutureRecord) -> Completion:
+    """Store the adapter as other programs read it; unless it is encrypted, it can be sampled from as well."""
+    asked = SaveWeightsExternal.model_validate_json(future.request)
+    run = bench.run_of(future.owner, asked.model_id)
+    state, recipients = bench.models.state(run.run_id), asked.age_encryption_recipients
+    file = file_of(run.run_id, Kind.EXTERNAL_WEIGHTS, asked.path, asked.seq_id)
+    if recipients is None:
+        bench.archive.write(file, run.config, weights_of(state))
+    size = write_export(bench.archive.folder(file), state.factors, run.config.base_model, recipients)
+    checkpoint = _checkpoint(bench, run, asked, (Kind.EXTERNAL_WEIGHTS, asked.path), (file, size))
+    result = {"path": checkpoint.tinker_path, "size_bytes": size, "type": "save_weights_external"}
+    return _named(bench, checkpoint, result)
 
 
 def file_of(run_id: str, kind: str, name: str, seq_id: int) -> str:
@@ -36,18 +58,14 @@ def file_of(run_id: str, kind: str, name: str, seq_id: int) -> str:
     return f"{run_id.replace(':', '_')}/{kind}/{name}@{seq_id}"
 
 
-def _stored(
+def _checkpoint(
     bench: Workbench,
     run: RunRecord,
-    asked: SaveWeights | SaveWeightsForSampler,
-    *,
-    kind: Kind,
-    name: str,
-    arrays: dict[str, Array],
+    asked: SaveWeights | SaveWeightsForSampler | SaveWeightsExternal,
+    named: tuple[Kind, str],
+    stored: tuple[str, int],
 ) -> CheckpointRecord:
-    file = file_of(run.run_id, kind, name, asked.seq_id)
-    size = bench.archive.write(file, run.config, arrays)
-    now = bench.clock()
+    (kind, name), (file, size), now = named, stored, bench.clock()
     return CheckpointRecord(
         run_id=run.run_id,
         kind=kind,
@@ -62,25 +80,24 @@ def _stored(
     )
 
 
-def _named(bench: Workbench, checkpoint: CheckpointRecord, result_type: str) -> Completion:
+def _named(bench: Workbench, checkpoint: CheckpointRecord, result: Mapping[str, object]) -> Completion:
     replaced = bench.store.checkpoints.file_named(checkpoint)
 
     def settle() -> None:
         if replaced is not None:
             bench.drop_unused(replaced)
 
-    return json_completion(
-        {"path": checkpoint.tinker_path, "type": result_type},
-        keep=lambda: bench.store.checkpoints.put(checkpoint),
-        settle=settle,
-    )
+    return json_completion(result, keep=lambda: bench.store.checkpoints.put(checkpoint), settle=settle)
 
 
 def _ephemeral(bench: Workbench, run: RunRecord, asked: SaveWeightsForSampler, arrays: dict[str, Array]) -> Completion:
+    sampler_id = naming.sampler_id(run.session_id, asked.sampling_session_seq_id or 0)
+    if bench.store.samplers.get(run.owner, sampler_id) is not None:
+        raise OperationFailedError(f"Sampling session {sampler_id} exists already. Send the next number.")
     file = file_of(run.run_id, "ephemeral", "sampler", asked.seq_id)
     bench.archive.write(file, run.config, arrays)
     sampler = SamplerRecord(
-        sampler_id=naming.sampler_id(run.session_id, asked.sampling_session_seq_id or 0),
+        sampler_id=sampler_id,
         session_id=run.session_id,
         owner=run.owner,
         base_model=run.config.base_model,

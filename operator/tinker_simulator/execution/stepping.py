@@ -19,7 +19,7 @@ from tinker_simulator.learning.losses import LossInputError
 from tinker_simulator.learning.training import AdamW, Gradients, adamw
 from tinker_simulator.learning.training import forward_backward as pass_over
 from tinker_simulator.records import FutureRecord
-from tinker_simulator.requests import OptimStep
+from tinker_simulator.requests import AdamParams, OptimStep
 
 
 async def forward_backward(bench: Workbench, future: FutureRecord) -> Completion:
@@ -50,10 +50,17 @@ async def forward_backward(bench: Workbench, future: FutureRecord) -> Completion
 
 
 async def optim_step(bench: Workbench, future: FutureRecord) -> Completion:
-    """Spend the summed gradient."""
+    """Spend the summed gradient; a run that was ordered not to survive this step is corrupted by it."""
     asked = OptimStep.model_validate_json(future.request)
     run = bench.run_of(future.owner, asked.model_id)
-    state, norm = adamw(bench.models.state(run.run_id), AdamW(**asked.adam_params.model_dump()))
+    settings = AdamW(**(asked.adam_params or AdamParams()).model_dump())
+    try:
+        state, norm = adamw(bench.models.state(run.run_id), settings)
+    except OverflowError as endless:
+        raise OperationFailedError(str(endless)) from endless
+    if bench.faults.corrupts(run.run_id, state.step):
+        bench.store.runs.corrupt(run.run_id)
+        bench.run_of(future.owner, run.run_id)
     return json_completion(
         {"metrics": {"gradient_norm": norm}, "type": "optim_step"},
         keep=partial(bench.models.keep, run.run_id, state),

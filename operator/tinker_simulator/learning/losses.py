@@ -1,11 +1,14 @@
 """The losses of the service, each as its value and its derivative by the log-probability of every target.
 
 A loss is a function of the targets' log-probabilities and the inputs sent beside them; the network's gradient follows
-from the derivative alone, so adding a loss is adding one function to `LOSSES`.
+from the derivative alone, so adding a loss is adding one function to `LOSSES`. The formulas are those that the
+service's documentation of its losses gives. Of the names that the official SDK knows two are missing: `custom` runs
+on the server only where it offers that, and `stable_reinforce` needs what the service records while sampling.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +16,8 @@ from tinker_simulator.learning.adapter import Array
 
 LossInputs = Mapping[str, Array]
 LossConfig = Mapping[str, float]
+
+_DRO_BETA = 0.1
 
 
 class LossInputError(ValueError):
@@ -25,6 +30,13 @@ class Loss:
 
     value: float
     slope: Array
+
+
+class LossFunction(NamedTuple):
+    """How a loss is computed, and the names of the numbers that tune it."""
+
+    compute: Callable[[Array, LossInputs, LossConfig], Loss]
+    tuned_by: frozenset[str]
 
 
 def cross_entropy(logprobs: Array, inputs: LossInputs, _config: LossConfig) -> Loss:
@@ -42,22 +54,46 @@ def importance_sampling(logprobs: Array, inputs: LossInputs, _config: LossConfig
 def ppo(logprobs: Array, inputs: LossInputs, config: LossConfig) -> Loss:
     """Importance sampling whose gain is capped where the ratio leaves the clip range."""
     ratio, advantages = _ratio(logprobs, inputs)
-    free, clipped = ratio * advantages, _clip(ratio, config) * advantages
-    return Loss(float(-np.minimum(free, clipped).sum()), np.where(free <= clipped, -free, 0.0).astype(free.dtype))
+    return _capped(ratio, advantages, _clip(ratio, inputs, config, 0.8, 1.2))
 
 
 def cispo(logprobs: Array, inputs: LossInputs, config: LossConfig) -> Loss:
-    """Likelihood weighted by the clipped ratio, which itself is held constant."""
+    """Likelihood weighted by the clipped ratio, which itself is held constant; only the upper side is clipped."""
     ratio, advantages = _ratio(logprobs, inputs)
-    weight = _clip(ratio, config) * advantages
+    weight = _clip(ratio, inputs, config, 0.0, 4.0) * advantages
     return Loss(float(-(weight * logprobs).sum()), -weight)
 
 
-LOSSES: Mapping[str, Callable[[Array, LossInputs, LossConfig], Loss]] = {
-    "cross_entropy": cross_entropy,
-    "importance_sampling": importance_sampling,
-    "ppo": ppo,
-    "cispo": cispo,
+def dro(logprobs: Array, inputs: LossInputs, config: LossConfig) -> Loss:
+    """Likelihood weighted by the advantage, less `beta` times half the square of the distance to the old policy."""
+    beta = config.get("beta", _DRO_BETA)
+    distance, advantages = logprobs - _input(inputs, "logprobs", logprobs), _input(inputs, "advantages", logprobs)
+    value = -(logprobs * advantages - 0.5 * beta * distance**2).sum()
+    return Loss(float(value), beta * distance - advantages)
+
+
+def gspo(logprobs: Array, inputs: LossInputs, config: LossConfig) -> Loss:
+    """As `ppo`, but every token has the sequence's ratio: the geometric mean where `sequence_ratio_mask` is not 0.
+
+    The ratio's value is the sequence's, its derivative each token's own.
+    """
+    marked = _input(inputs, "sequence_ratio_mask", logprobs) != 0
+    if not marked.any():
+        raise LossInputError("'sequence_ratio_mask' marks no token. Set it to 1 for the sampled tokens.")
+    distance = logprobs - _input(inputs, "logprobs", logprobs)
+    ratio = np.full_like(logprobs, np.exp(distance[marked].mean()))
+    return _capped(ratio, _input(inputs, "advantages", logprobs), _clip(ratio, inputs, config, 0.8, 1.2))
+
+
+_CLIPPED = frozenset({"clip_low_threshold", "clip_high_threshold"})
+
+LOSSES: Mapping[str, LossFunction] = {
+    "cross_entropy": LossFunction(cross_entropy, frozenset()),
+    "importance_sampling": LossFunction(importance_sampling, frozenset()),
+    "ppo": LossFunction(ppo, _CLIPPED),
+    "cispo": LossFunction(cispo, _CLIPPED),
+    "dro": LossFunction(dro, frozenset({"beta"})),
+    "gspo": LossFunction(gspo, _CLIPPED),
 }
 
 
@@ -66,8 +102,20 @@ def _ratio(logprobs: Array, inputs: LossInputs) -> tuple[Array, Array]:
     return ratio, _input(inputs, "advantages", logprobs)
 
 
-def _clip(ratio: Array, config: LossConfig) -> Array:
-    return np.clip(ratio, config.get("clip_low_threshold", 0.8), config.get("clip_high_threshold", 1.2))
+def _capped(ratio: Array, advantages: Array, clipped: Array) -> Loss:
+    free, capped = ratio * advantages, clipped * advantages
+    value = float(-np.minimum(free, capped).sum())
+    return Loss(value, np.where(free <= capped, -free, np.zeros_like(free)))
+
+
+def _clip(ratio: Array, inputs: LossInputs, config: LossConfig, low: float, high: float) -> Array:
+    """The ratio within its bounds: each target's own where they are sent with the inputs, else those of the config."""
+    bounds = [
+        _input(inputs, name, ratio) if name in inputs else config.get(name, default)
+        for name, default in (("clip_low_threshold", low), ("clip_high_threshold", high))
+    ]
+    clipped: Array = np.clip(ratio, bounds[0], bounds[1]).astype(ratio.dtype)
+    return clipped
 
 
 def _input(inputs: LossInputs, name: str, like: Array) -> Array:

@@ -45,9 +45,41 @@ def forward(base_model: str, factors: Factors, tokens: Sequence[int]) -> Activat
     base = base_weights(base_model)
     embedded = base.embedding[folded(tokens)]
     context = np.cumsum(embedded, axis=0) / np.arange(1, len(embedded) + 1, dtype=FLOAT)[:, None]
-    hidden = embedded + _path(factors, "mlp", embedded) + _path(factors, "attn", context)
-    projection = base.unembedding + _product(factors, "unembed", (WIDTH, VOCABULARY))
+    hidden: Array = embedded + _path(factors, "mlp", embedded) + _path(factors, "attn", context)
+    projection = _projection(base_model, factors)
     return Activations(embedded, context, hidden, projection, _log_softmax(hidden @ projection))
+
+
+class Reader:
+    """Reads a sequence token by token, at the same cost for each: what drawing many tokens needs of `forward`.
+
+    Args:
+        base_model: Whose frozen weights.
+        factors: The adapter; none for the base model alone.
+        tokens: What has been read before, one token at least.
+    """
+
+    def __init__(self, base_model: str, factors: Factors, tokens: Sequence[int]) -> None:
+        self._embedding = base_weights(base_model).embedding
+        self._factors = factors
+        self._projection = _projection(base_model, factors)
+        embedded = self._embedding[folded(tokens)]
+        self._sum: Array = np.cumsum(embedded, axis=0)[-1:]
+        self._last: Array = embedded[-1:]
+        self._count = len(embedded)
+
+    def push(self, token: int) -> None:
+        """Read one token more."""
+        self._last = self._embedding[folded([token])]
+        self._sum = self._sum + self._last
+        self._count += 1
+
+    def row(self) -> Array:
+        """Log-probabilities of the token that comes next."""
+        context: Array = self._sum / FLOAT(self._count)
+        hidden: Array = self._last + _path(self._factors, "mlp", self._last) + _path(self._factors, "attn", context)
+        row: Array = _log_softmax(hidden @ self._projection)[0]
+        return row
 
 
 def backward(factors: Factors, seen: Activations, logit_gradient: Array) -> dict[str, Array]:
@@ -76,6 +108,11 @@ def _path(factors: Factors, pair: str, inputs: Array) -> Array:
         return np.zeros_like(inputs)
     narrow: Array = inputs @ factors[f"{pair}_a"]
     return narrow @ factors[f"{pair}_b"]
+
+
+def _projection(base_model: str, factors: Factors) -> Array:
+    projection: Array = base_weights(base_model).unembedding + _product(factors, "unembed", (WIDTH, VOCABULARY))
+    return projection
 
 
 def _product(factors: Factors, pair: str, shape: tuple[int, int]) -> Array:

@@ -52,7 +52,7 @@ def forward_backward(
     """Add the gradient of the loss over `batch` to the state's sum; with `forward_only` the state stays as it is.
 
     Raises:
-        LossInputError: an example and its loss inputs do not fit together.
+        LossInputError: an example and its loss inputs do not fit together, or the loss is not finite.
     """
     total, logprobs = 0.0, []
     gradients = {name: value.copy() for name, value in state.gradients.items()}
@@ -61,7 +61,10 @@ def forward_backward(
         seen = forward(base_model, state.factors, example.tokens)
         targets = folded(example.targets.ravel().tolist()).reshape(len(example.tokens), -1)
         chosen = np.take_along_axis(seen.logprobs, targets, axis=1).reshape(example.targets.shape)
-        loss = LOSSES[loss_fn](chosen, example.inputs, config)
+        with np.errstate(all="ignore"):
+            loss = LOSSES[loss_fn].compute(chosen, example.inputs, config)
+        if not np.isfinite(loss.value):
+            raise LossInputError("The loss is not finite. Check the inputs, 'logprobs' above all.")
         total += loss.value
         logprobs.append(chosen)
         if not forward_only:
@@ -72,7 +75,19 @@ def forward_backward(
 
 
 def adamw(state: AdapterState, settings: AdamW) -> tuple[AdapterState, float]:
-    """Take one AdamW step with the summed gradient, which is then spent; returns the gradient's norm as well."""
+    """Take one AdamW step with the summed gradient, which is then spent; returns the gradient's norm as well.
+
+    Raises:
+        OverflowError: the weights would not be finite after it.
+    """
+    with np.errstate(all="ignore"):
+        stepped, norm = _stepped(state, settings)
+    if not all(np.isfinite(value).all() for value in (*stepped.factors.values(), *stepped.second_moment.values())):
+        raise OverflowError("The weights would not be finite after this step. Lower the learning rate.")
+    return stepped, norm
+
+
+def _stepped(state: AdapterState, settings: AdamW) -> tuple[AdapterState, float]:
     norm = float(np.sqrt(sum(float((value.astype(np.float64) ** 2).sum()) for value in state.gradients.values())))
     scale = settings.grad_clip_norm / norm if 0 < settings.grad_clip_norm < norm else 1.0
     step = state.step + 1

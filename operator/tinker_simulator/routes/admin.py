@@ -9,6 +9,7 @@ from pydantic import Field
 
 from tinker_simulator.answers import ApiError, missing
 from tinker_simulator.archive import BrokenContentError
+from tinker_simulator.behaviour import Behaviour
 from tinker_simulator.breakage import break_content
 from tinker_simulator.faults import Breakage, FaultRule
 from tinker_simulator.naming import parsed_path
@@ -16,6 +17,7 @@ from tinker_simulator.records import RunRecord
 from tinker_simulator.requests import Body, parsed
 from tinker_simulator.seeding import Seed, seed_runs
 from tinker_simulator.simulation import Simulation
+from tinker_simulator.storage.sessions import CANCELLED
 
 ADMIN_PREFIX = "/_simulator/"
 
@@ -24,6 +26,13 @@ class RunOrder(Body):
     """An order about a run."""
 
     run: str
+
+
+class SessionOrder(Body):
+    """An order about a session."""
+
+    session: str
+    detail: str | None = None
 
 
 class BreakOrder(Body):
@@ -54,9 +63,11 @@ class AdminRoutes:
             web.get(f"{ADMIN_PREFIX}faults", self.list_faults),
             web.post(f"{ADMIN_PREFIX}faults", self.order_fault),
             web.delete(f"{ADMIN_PREFIX}faults", self.clear_faults),
+            web.put(f"{ADMIN_PREFIX}behaviour", self.behave),
             web.get(f"{ADMIN_PREFIX}calls", self.list_calls),
             web.delete(f"{ADMIN_PREFIX}calls", self.clear_calls),
             web.post(f"{ADMIN_PREFIX}clock", self.advance_clock),
+            web.post(f"{ADMIN_PREFIX}cancel-session", self.cancel_session),
             web.post(f"{ADMIN_PREFIX}seed", self.seed),
         ]
 
@@ -97,8 +108,13 @@ class AdminRoutes:
         return web.json_response({})
 
     async def clear_faults(self, _request: web.Request) -> web.Response:
-        """End every fault; what was corrupted, lost or broken stays so."""
+        """End every fault and ordered behaviour; what was corrupted, lost or broken stays so."""
         self._simulation.faults.clear()
+        return web.json_response({})
+
+    async def behave(self, request: web.Request) -> web.Response:
+        """Choose among the answers that the service could give; what is left out is as in the beginning."""
+        self._simulation.faults.behave(await parsed(request, Behaviour))
         return web.json_response({})
 
     async def list_calls(self, _request: web.Request) -> web.Response:
@@ -106,10 +122,11 @@ class AdminRoutes:
         ledger = self._simulation.ledger
         return web.json_response({"counts": ledger.counts(), "changing": ledger.changing()})
 
-    async def clear_calls(self, _request: web.Request) -> web.Response:
-        """Start counting from zero."""
+    async def clear_calls(self, request: web.Request) -> web.Response:
+        """The same, and start counting from zero."""
+        answer = await self.list_calls(request)
         self._simulation.ledger.clear()
-        return web.json_response({})
+        return answer
 
     async def advance_clock(self, request: web.Request) -> web.Response:
         """Move the simulator's time forward."""
@@ -118,10 +135,18 @@ class AdminRoutes:
         self._simulation.store.keep_clock_ahead(self._simulation.clock.ahead)
         return web.json_response({"now": self._simulation.clock().isoformat()})
 
+    async def cancel_session(self, request: web.Request) -> web.Response:
+        """End a session as nobody but the service can."""
+        asked = await parsed(request, SessionOrder)
+        if self._simulation.store.sessions.get(None, asked.session) is None:
+            raise missing("Session", asked.session)
+        self._simulation.store.sessions.finish(asked.session, CANCELLED, asked.detail)
+        return web.json_response({})
+
     async def seed(self, request: web.Request) -> web.Response:
         """Make many runs and checkpoints at once."""
         asked = await parsed(request, Seed)
-        run_ids = seed_runs(self._simulation.bench, self._simulation.new_id(), asked)
+        run_ids = await seed_runs(self._simulation.bench, self._simulation.new_id(), asked)
         return web.json_response({"runs": run_ids})
 
     async def _to_run(self, request: web.Request, change: Callable[[str], None]) -> web.Response:

@@ -7,7 +7,8 @@ from aiohttp import web
 
 from tinker_simulator.answers import ApiError
 from tinker_simulator.records import CheckpointRecord
-from tinker_simulator.requests import Ttl, WeightsInfo, page_of, parsed
+from tinker_simulator.requests import parsed
+from tinker_simulator.rest_requests import Ttl, WeightsInfo, page_of
 from tinker_simulator.routes.training import check_ttl
 from tinker_simulator.simulation import OWNER, Simulation
 from tinker_simulator.wireform import checkpoint_form, cursor_form, weights_form

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from tinker_simulator.records import Kind, RunRecord
-from tinker_simulator.requests import page_of
+from tinker_simulator.rest_requests import page_of, scope_of
 from tinker_simulator.simulation import OWNER, Simulation
 from tinker_simulator.wireform import Json, cursor_form, run_form
 
@@ -24,15 +24,17 @@ class RunRoutes:
         ]
 
     async def list_runs(self, request: web.Request) -> web.Response:
-        """One page of the owner's runs."""
-        page = page_of(request, default_limit=20, highest_limit=HIGHEST_LIMIT)
-        owner, runs = request[OWNER], self._simulation.store.runs
-        forms = [self._form(run) for run in runs.page(owner, page.limit, page.offset)]
-        return web.json_response({"training_runs": forms, "cursor": cursor_form(page, runs.count(owner))})
+        """One page of the owner's runs, or of all that are accessible; of one project where that is asked for."""
+        page, scope = page_of(request, default_limit=20, highest_limit=HIGHEST_LIMIT), scope_of(request)
+        owner, runs = scope.owner(request[OWNER]), self._simulation.store.runs
+        forms = [self._form(run) for run in runs.page(owner, page.limit, page.offset, scope.project_id)]
+        total = runs.count(owner, scope.project_id)
+        return web.json_response({"training_runs": forms, "cursor": cursor_form(page, total)})
 
     async def get_run(self, request: web.Request) -> web.Response:
         """One run."""
-        run = self._simulation.own_run(request[OWNER], request.match_info["run_id"])
+        owner = scope_of(request).owner(request[OWNER])
+        run = self._simulation.own_run(owner, request.match_info["run_id"])
         return web.json_response(self._form(run))
 
     def _form(self, run: RunRecord) -> Json:

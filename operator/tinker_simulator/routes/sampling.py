@@ -4,10 +4,13 @@ from aiohttp import web
 
 from tinker_simulator import naming
 from tinker_simulator.answers import ApiError, missing
+from tinker_simulator.execution.pieces import PieceError, tokens_of_prompt
+from tinker_simulator.execution.scoring import ScoreError, check_scores
 from tinker_simulator.records import FutureRecord, Operation, SamplerRecord
-from tinker_simulator.requests import CreateSamplingSession, Sample, parsed
-from tinker_simulator.routes.submission import Submission
+from tinker_simulator.requests import CreateSamplingSession, JoinSamplingSession, Sample, parsed
+from tinker_simulator.routes.submission import Submission, content_of
 from tinker_simulator.routes.training import check_base_model
+from tinker_simulator.settings import CONTEXT_LENGTH
 from tinker_simulator.simulation import OWNER, Simulation
 
 
@@ -22,19 +25,28 @@ class SamplingRoutes:
         """The routes of this part."""
         return [
             web.post("/api/v1/create_sampling_session", self.create),
+            web.post("/api/v1/join_sampling_session", self.join),
             web.get("/api/v1/samplers/{sampler_id}", self.get_sampler),
             web.post("/api/v1/asample", self.asample),
         ]
 
     async def create(self, request: web.Request) -> web.Response:
-        """Open a sampling session on a base model or on a checkpoint of either kind."""
+        """Open a sampling session on a base model or on a checkpoint that the simulator can read."""
         asked = await parsed(request, CreateSamplingSession)
         owner = request[OWNER]
-        self._simulation.live_session(owner, asked.session_id)
         sampler_id = naming.sampler_id(asked.session_id, asked.sampling_session_seq_id)
         if self._simulation.store.samplers.get(owner, sampler_id) is None:
+            self._simulation.live_session(owner, asked.session_id)
             self._simulation.store.samplers.add(self._sampler(owner, sampler_id, asked))
         return web.json_response({"type": "create_sampling_session", "sampling_session_id": sampler_id})
+
+    async def join(self, request: web.Request) -> web.Response:
+        """Give another client of a sampling session its number; the one that opened it is 0."""
+        asked = await parsed(request, JoinSamplingSession)
+        sampler = self._own(request[OWNER], asked.sampling_session_id)
+        self._simulation.live_session(request[OWNER], sampler.session_id)
+        number = self._next_client(sampler.sampler_id)
+        return web.json_response({"type": "join_sampling_session", "client_counter": number})
 
     async def get_sampler(self, request: web.Request) -> web.Response:
         """What a sampling session draws from."""
@@ -44,27 +56,31 @@ class SamplingRoutes:
         )
 
     async def asample(self, request: web.Request) -> web.Response:
-        """Draw samples."""
+        """Draw samples; 429 while as many as there may be are under way."""
         asked = await parsed(request, Sample)
         sampler = self._own(request[OWNER], asked.sampling_session_id)
-        self._simulation.live_session(request[OWNER], sampler.session_id)
-        _check(asked)
         request_id = naming.request_id(sampler.sampler_id, asked.seq_id)
         if self._submission.repeated(request[OWNER], request_id) is None:
-            content = asked.model_dump_json().encode()
+            self._simulation.live_session(request[OWNER], sampler.session_id)
+            _check(asked)
+            self._check_queue()
             self._submission.begin(
-                FutureRecord(request_id, request[OWNER], Operation.SAMPLE, None, asked.seq_id, content)
+                FutureRecord(request_id, request[OWNER], Operation.SAMPLE, None, asked.seq_id, content_of(asked))
             )
         sequence_ids = [f"{request_id}:{number}" for number in range(asked.num_samples)]
         return web.json_response({"request_id": request_id, "sample_sequence_ids": sequence_ids})
 
     def _sampler(self, owner: str, sampler_id: str, asked: CreateSamplingSession) -> SamplerRecord:
-        if asked.model_path is not None:
-            checkpoint = self._simulation.readable_checkpoint(owner, asked.model_path)
-            base_model, path, file = checkpoint.config.base_model, asked.model_path, checkpoint.file
-            return SamplerRecord(sampler_id, asked.session_id, owner, base_model, path, file, checkpoint.config)
-        check_base_model(asked.base_model)
-        return SamplerRecord(sampler_id, asked.session_id, owner, asked.base_model or "")
+        if asked.model_path is None:
+            check_base_model(asked.base_model)
+            return SamplerRecord(sampler_id, asked.session_id, owner, asked.base_model or "")
+        checkpoint = self._simulation.readable_checkpoint(owner, asked.model_path)
+        base_model = checkpoint.config.base_model
+        if asked.base_model not in {None, base_model}:
+            raise ApiError(400, f"{asked.model_path} was trained on {base_model}, not {asked.base_model}. Name either.")
+        return SamplerRecord(
+            sampler_id, asked.session_id, owner, base_model, asked.model_path, checkpoint.file, checkpoint.config
+        )
 
     def _own(self, owner: str, sampler_id: str) -> SamplerRecord:
         sampler = self._simulation.store.samplers.get(owner, sampler_id)
@@ -72,11 +88,26 @@ class SamplingRoutes:
             raise missing("Sampling session", sampler_id)
         return sampler
 
+    def _check_queue(self) -> None:
+        if self._simulation.executor.sampling >= self._simulation.faults.behaviour.sample_queue:
+            raise ApiError(429, "As many samples as there may be are under way. Send the request again in a second.")
+
+    def _next_client(self, sampler_id: str) -> int:
+        database, key = self._simulation.store.database, f"clients of {sampler_id}"
+        with database.transaction():
+            row = database.one("SELECT value FROM meta WHERE key = ?", (key,))
+            number = int(row["value"]) + 1 if row else 1
+            database.insert("meta", {"key": key, "value": str(number)}, replace=True)
+        return number
+
 
 def _check(asked: Sample) -> None:
-    if any(chunk.type != "encoded_text" for chunk in asked.prompt.chunks):
-        raise ApiError(400, "Only text can be sampled from. Send chunks of type encoded_text.")
-    if not any(chunk.tokens for chunk in asked.prompt.chunks):
-        raise ApiError(400, "The prompt is empty. Send at least one token.")
-    if asked.prompt_alt_tokens_k or asked.target_prompt_logprobs is not None:
-        raise ApiError(400, "Alternative and target prompt tokens are not simulated. Leave them out.")
+    try:
+        length = len(tokens_of_prompt(asked.prompt.chunks))
+        check_scores(asked, length)
+    except (PieceError, ScoreError) as refused:
+        raise ApiError(400, str(refused)) from refused
+    if length + (asked.sampling_params.max_tokens or 0) > CONTEXT_LENGTH:
+        raise ApiError(400, f"Prompt and max_tokens exceed the context of {CONTEXT_LENGTH} tokens. Ask for fewer.")
+    if "" in asked.sampling_params.stops:
+        raise ApiError(400, "An empty text cannot be looked for. Leave it out of stop.")

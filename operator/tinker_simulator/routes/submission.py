@@ -1,6 +1,6 @@
 """How any operation is submitted: once per id, stored before it is answered, refused where it cannot be done.
 
-Used by the routes for training and for sampling.
+Used by the routes for training, for saving and for sampling.
 """
 
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from aiohttp import web
 from tinker_simulator import naming
 from tinker_simulator.answers import ApiError, missing
 from tinker_simulator.records import FutureRecord, Operation, RunRecord
+from tinker_simulator.requests import Body
 from tinker_simulator.simulation import Simulation
 
 Check = Callable[[RunRecord], None]
@@ -21,6 +22,11 @@ def accepted(future: FutureRecord) -> web.Response:
     if future.model_id is not None:
         answer["model_id"] = future.model_id
     return web.json_response(answer)
+
+
+def content_of(asked: Body) -> bytes:
+    """A request as its operation will read it."""
+    return asked.model_dump_json().encode()
 
 
 class Submission:
@@ -47,11 +53,12 @@ class Submission:
             check: Raises `ApiError` when the run, which can be trained, cannot do this.
 
         Raises:
-            ApiError: 404, 410 or 400, the run cannot be trained; what `check` raises. The number counts as used up.
+            ApiError: 400, the number is none or was another operation's; 404, 410 or 400, the run cannot be trained;
+                what `check` raises. The number counts as used up.
         """
         model_id, seq_id = numbered
         request_id = naming.request_id(model_id, seq_id)
-        if answer := self.repeated(owner, request_id):
+        if answer := self._numbered_before(owner, operation, seq_id, request_id):
             return answer
         try:
             run = self._trainable(owner, model_id)
@@ -71,11 +78,21 @@ class Submission:
         self._simulation.executor.submit(future)
         return accepted(future)
 
+    def _numbered_before(self, owner: str, operation: Operation, seq_id: int, request_id: str) -> web.Response | None:
+        if seq_id < 1:
+            raise ApiError(400, f"seq_id {seq_id} is not one of an operation on a model. Count from 1.")
+        future = self._simulation.store.futures.get(owner, request_id)
+        if future is not None and future.operation is not operation:
+            raise ApiError(400, f"seq_id {seq_id} was a {future.operation} already. Send the next number.")
+        return None if future is None else accepted(future)
+
     def _trainable(self, owner: str, model_id: str) -> RunRecord:
         run = self._simulation.store.runs.get(owner, model_id)
         if run is None:
             raise missing("Model", model_id)
         self._simulation.live_session(owner, run.session_id)
-        if run.corrupted:
+        if self._simulation.store.copies.in_run(model_id) is not None:
+            raise ApiError(400, f"Model {model_id} holds copied weights. Load them into a new one to train.")
+        if run.corrupted and self._simulation.faults.behaviour.corrupted == "refuse":
             raise ApiError(400, f"Model {model_id} is in a corrupted state. Create a new one from its last checkpoint.")
         return run

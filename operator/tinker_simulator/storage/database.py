@@ -11,14 +11,25 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tinker_simulator.settings import SettingError
+
 Row = sqlite3.Row
 Record = TypeVar("Record")
 
-SCHEMA = """
+# A change of the schema changes this number: the state of a simulator is not migrated.
+SCHEMA_VERSION = 2
+SCHEMA = f"""
+PRAGMA user_version = {SCHEMA_VERSION};
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sessions (
     session_id TEXT PRIMARY KEY, owner TEXT NOT NULL, created_at TEXT NOT NULL, user_metadata TEXT, display_name TEXT,
-    project_id TEXT, idempotency_key TEXT, finished_reason TEXT, finished_detail TEXT, UNIQUE (owner, idempotency_key));
+    project_id TEXT NOT NULL, idempotency_key TEXT, finished_reason TEXT, finished_detail TEXT,
+    last_seen_at TEXT NOT NULL, trace_state TEXT, trace_file TEXT, UNIQUE (owner, idempotency_key));
+CREATE INDEX IF NOT EXISTS sessions_by_time ON sessions (created_at DESC, session_id DESC);
+CREATE TABLE IF NOT EXISTS deleted_keys (digest TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS copies (
+    run_id TEXT PRIMARY KEY, owner TEXT NOT NULL, idempotency_key TEXT, tinker_path TEXT NOT NULL,
+    UNIQUE (owner, idempotency_key));
 CREATE TABLE IF NOT EXISTS runs (
     run_id TEXT PRIMARY KEY, session_id TEXT NOT NULL, model_seq_id INTEGER NOT NULL, owner TEXT NOT NULL,
     base_model TEXT NOT NULL, rank INTEGER NOT NULL, seed INTEGER NOT NULL, train_unembed INTEGER NOT NULL,
@@ -49,11 +60,17 @@ class Database:
 
     Args:
         path: The file; made when it does not exist.
+
+    Raises:
+        SettingError: the file has another schema.
     """
 
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(path, isolation_level=None)
         self._connection.row_factory = sqlite3.Row
+        if self.count("SELECT COUNT(*) FROM sqlite_master") and self.count("PRAGMA user_version") != SCHEMA_VERSION:
+            self._connection.close()
+            raise SettingError(f"{path.parent} was written by another version of the simulator. Give a new folder.")
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=NORMAL")
         self._connection.executescript(SCHEMA)

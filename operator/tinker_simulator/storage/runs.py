@@ -19,28 +19,32 @@ class Runs:
         """Keep a new run."""
         self._database.insert("runs", run_row(run))
 
-    def get(self, owner: str, run_id: str) -> RunRecord | None:
-        """The owner's run of that id, unless it is lost."""
+    def get(self, owner: str | None, run_id: str) -> RunRecord | None:
+        """The run of that id, if it is the owner's (None: whoever owns it), unless it is lost."""
         return self._database.find(
-            run_of, "SELECT * FROM runs WHERE run_id = ? AND owner = ? AND lost = 0", (run_id, owner)
+            run_of,
+            "SELECT * FROM runs WHERE run_id = ?1 AND (?2 IS NULL OR owner = ?2) AND lost = 0",
+            (run_id, owner),
         )
 
     def named(self, run_id: str) -> RunRecord | None:
         """The run of that id, whoever owns it and whether it is lost or not."""
         return self._database.find(run_of, "SELECT * FROM runs WHERE run_id = ?", (run_id,))
 
-    def page(self, owner: str, limit: int, offset: int) -> list[RunRecord]:
-        """The owner's runs, latest request first."""
+    def page(self, owner: str | None, limit: int, offset: int, project_id: str | None = None) -> list[RunRecord]:
+        """The owner's runs (None: everybody's), of one project or of all, latest request first."""
+        chosen, values = _chosen(owner, project_id)
         rows = self._database.all(
-            "SELECT * FROM runs WHERE owner = ? AND lost = 0 "
+            f"SELECT * FROM runs WHERE {chosen} "  # noqa: S608 (constants only)
             "ORDER BY last_request_time DESC, created_at DESC, run_id LIMIT ? OFFSET ?",
-            (owner, limit, offset),
+            (*values, limit, offset),
         )
         return [run_of(row) for row in rows]
 
-    def count(self, owner: str) -> int:
-        """How many runs the owner has."""
-        return self._database.count("SELECT COUNT(*) FROM runs WHERE owner = ? AND lost = 0", (owner,))
+    def count(self, owner: str | None, project_id: str | None = None) -> int:
+        """How many runs `page` goes through."""
+        chosen, values = _chosen(owner, project_id)
+        return self._database.count(f"SELECT COUNT(*) FROM runs WHERE {chosen}", values)  # noqa: S608 (constants only)
 
     def ids_of_session(self, session_id: str) -> list[str]:
         """Ids of the runs made in a session."""
@@ -69,6 +73,17 @@ class Runs:
     def keep_state(self, run_id: str, content: bytes) -> None:
         """Replace the live state of the run's model."""
         self._database.insert("model_states", {"run_id": run_id, "content": content}, replace=True)
+
+
+def _chosen(owner: str | None, project_id: str | None) -> tuple[str, tuple[str, ...]]:
+    terms, values = ["lost = 0"], list[str]()
+    if owner is not None:
+        terms.append("owner = ?")
+        values.append(owner)
+    if project_id is not None:
+        terms.append("session_id IN (SELECT session_id FROM sessions WHERE project_id = ?)")
+        values.append(project_id)
+    return " AND ".join(terms), tuple(values)
 
 
 def run_row(run: RunRecord) -> dict[str, Any]:

@@ -4,10 +4,13 @@ from datetime import timedelta
 from pathlib import Path
 
 from tinker_simulator.storage.checkpoints import Checkpoints
+from tinker_simulator.storage.copies import Copies
 from tinker_simulator.storage.database import Database
 from tinker_simulator.storage.futures import Futures
+from tinker_simulator.storage.keys import Keys
 from tinker_simulator.storage.runs import Runs
 from tinker_simulator.storage.samplers import Samplers
+from tinker_simulator.storage.search import SessionSearch
 from tinker_simulator.storage.sessions import Sessions
 
 _AHEAD = "clock_ahead_seconds"
@@ -23,6 +26,9 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.database = Database(path)
         self.sessions = Sessions(self.database)
+        self.search = SessionSearch(self.database)
+        self.keys = Keys(self.database)
+        self.copies = Copies(self.database)
         self.runs = Runs(self.database)
         self.checkpoints = Checkpoints(self.database)
         self.futures = Futures(self.database)
