@@ -1,30 +1,32 @@
 """The demonstration's training loop: a plain program on the official SDK that outlives the loss of its run.
 
-Copy it: what makes it resume is `training_sessions` and nothing else. It prints one JSON line per event, so that the
-demonstration, or you with `jq`, can follow it::
+Copy it: what makes it resume is `training_sessions`, what makes it end well is `training_loop`. It prints one JSON line
+per event, so that the demonstration, or you with `jq`, can follow it::
 
     python -m playground.loop --steps 60 --save-every 10
 
 The service comes from TINKER_BASE_URL and TINKER_API_KEY, the hand-over from TINKER_OPERATOR_HANDOVER (a path or
-configmap://NAMESPACE/NAME; without it the loop trains, and a loss ends it). On SIGTERM it finishes its session at the
-service and ends with status 143, as any process ended by that signal does: the training is not complete.
+configmap://NAMESPACE/NAME; without it the loop trains, and a loss ends it). On SIGTERM it ends after the step that is
+under way, finishes its session at the service and exits with status 143, as any process ended by that signal does: the
+training is not complete. docs/trainer.md tells what the other exit statuses mean.
 """
 
 import argparse
-import atexit
 import json
-import os
-import signal
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Final, Literal, NoReturn
+from typing import Final, NoReturn
 
 import tinker
 from tinker.types import AdamParams, Datum, ModelInput, TensorData
 
-from tinker_operator.trainer import SettingInvalid, TrainerError, TrainingSession, source_from, training_sessions
+from tinker_operator.trainer import (
+    SettingInvalid,
+    TrainingSession,
+    service_client,
+    source_from,
+    training_loop,
+    training_sessions,
+)
 
 ADAM: Final = AdamParams(learning_rate=1e-2)
 BATCH: Final = 2
@@ -34,22 +36,13 @@ TEXTS: Final = (
     (101, 2, 4, 8, 16, 32, 64, 102),
     (101, 11, 17, 23, 31, 102),
 )
-FINISH_SECONDS: Final = 5.0
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Train; the exit status is 0 when all steps are done, 2 for a bad setting, 1 for everything else."""
+def main(argv: list[str] | None = None) -> None:
+    """Train; the process ends with the status that `training_loop` gives it."""
     settings = parse(argv)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        with service() as client:
-            train(client, settings)
-    except SettingInvalid as error:
-        return complain(error, status=2)
-    except (TrainerError, tinker.TinkerError) as error:
-        # The SDK's bare TinkerError is about the key, before any request: a setting, not a failure.
-        return complain(error, status=2 if type(error) is tinker.TinkerError else 1)
-    return 0
+    with training_loop(name="playground.loop", grace_seconds=settings.grace_seconds), service_client() as client:
+        train(client, settings)
 
 
 def train(client: tinker.ServiceClient, settings: argparse.Namespace) -> None:
@@ -63,6 +56,9 @@ def train(client: tinker.ServiceClient, settings: argparse.Namespace) -> None:
         save_every=settings.save_every,
         poll_seconds=settings.poll_seconds,
         wait_seconds=settings.wait_seconds,
+        watch_seconds=settings.watch_seconds,
+        save_on_sigterm=settings.save_on_sigterm,
+        on_superseded=lambda seen: report("superseded", attempt=seen.attempt),
     ):
         run = session.run
         report(
@@ -119,31 +115,9 @@ def datum(tokens: tuple[int, ...]) -> Datum:
     )
 
 
-@contextmanager
-def service() -> Iterator[tinker.ServiceClient]:
-    """The service, its session finished at the end with the reason, without waiting long for a service that is down."""
-    client = tinker.ServiceClient()
-    reason: Literal["success", "errored", "interrupted"] = "interrupted"
-    try:
-        yield client
-        reason = "success"
-    except Exception:
-        reason = "errored"
-        raise
-    finally:
-        with suppress(tinker.TinkerError, TimeoutError):
-            client.close(reason).result(timeout=FINISH_SECONDS)
-
-
 def report(event: str, **fields: object) -> None:
     """Print an event as one line of JSON."""
     print(json.dumps({"event": event} | fields), flush=True)  # noqa: T201  # the program's output
-
-
-def complain(error: Exception, *, status: int) -> int:
-    """Say in one line why the loop ends, and give back the exit status."""
-    print("playground.loop:", " ".join(str(error).split()), file=sys.stderr)  # noqa: T201  # the program's output
-    return status
 
 
 class Parser(argparse.ArgumentParser):
@@ -165,6 +139,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--step-seconds", type=seconds, default=0.0, help="pause after each step (%(default)s)")
     parser.add_argument("--poll-seconds", type=seconds, default=0.5, help="pause between looks (%(default)s)")
     parser.add_argument("--wait-seconds", type=seconds, default=600.0, help="patience for a recovery (%(default)s)")
+    parser.add_argument("--watch-seconds", type=seconds, default=2.0, help="between looks in training (%(default)s)")
+    parser.add_argument("--grace-seconds", type=seconds, default=8.0, help="from SIGTERM to the end (%(default)s)")
+    parser.add_argument("--save-on-sigterm", action="store_true", help="save the step that SIGTERM ends")
     settings = parser.parse_args(argv)
     try:
         source_from()
@@ -191,26 +168,5 @@ def seconds(text: str) -> float:
     return value
 
 
-def end(status: int) -> NoReturn:
-    """Ends the process without taking the interpreter apart.
-
-    The SDK's native threads outlive `main`. One that comes back for the interpreter lock while it is being taken apart
-    is unwound through frames that do not allow it, and aborts the process (status 134) now and then. What was to be
-    done at exit is done first: temporary files are removed there.
-    """
-    atexit._run_exitfuncs()  # noqa: SLF001 - there is no public way to run them and leave without the rest
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
-
-
-def ended_status(error: SystemExit) -> int:
-    """The exit status of a SystemExit: argparse's, or that of the signal."""
-    return error.code if isinstance(error.code, int) else int(error.code is not None)
-
-
 if __name__ == "__main__":
-    try:
-        end(main())
-    except SystemExit as error:
-        end(ended_status(error))
+    main()

@@ -5,13 +5,13 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from tests.trainer.fakes import DEADLINE_SECONDS, poll_until
 
 MakeDocument = Callable[..., str]
 
@@ -25,6 +25,8 @@ DOCUMENT: dict[str, object] = {
     "checkpoint": "tinker://s1:train:0/weights/step-000020",
     "restoreOptimizer": True,
     "userMetadata": {"tinker-operator.dev/owner": "c/math/math-sft", "tinker-operator.dev/attempt": "1"},
+    "mode": "Recreate",
+    "schedule": {},
 }
 
 
@@ -39,19 +41,7 @@ def handover_text() -> MakeDocument:
 
 
 SCRIPTS = Path(sys.executable).parent
-DEADLINE_SECONDS = 60.0
-
 Event = dict[str, Any]
-
-
-def poll_until(look: Callable[[], Any], what: str) -> Any:
-    """The first answer that is true, or a failure that says what never came."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not (found := look()):
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {DEADLINE_SECONDS:g} s: {what}")
-        threading.Event().wait(0.02)
-    return found
 
 
 class Simulator:
@@ -108,7 +98,9 @@ class Simulator:
 class Loop:
     """The demonstration's training loop in a process of its own, followed by its events."""
 
-    def __init__(self, url: str, handover: Path | str, folder: Path, *options: str) -> None:
+    def __init__(
+        self, url: str, handover: Path | str, folder: Path, *options: str, environment: dict[str, str] | None = None
+    ) -> None:
         self.stderr_file = folder / "stderr"
         home = {name: value for name, value in os.environ.items() if not name.startswith(("TINKER_", "KUBE"))}
         service = {"TINKER_BASE_URL": url, "TINKER_API_KEY": "tml-simulator"}
@@ -118,7 +110,7 @@ class Loop:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
-                env=home | service | {"TINKER_OPERATOR_HANDOVER": str(handover)},
+                env=home | service | {"TINKER_OPERATOR_HANDOVER": str(handover)} | (environment or {}),
             )
         self.events: list[Event] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -182,10 +174,15 @@ def start_loop(simulator: Simulator, tmp_path: Path) -> Iterator[Callable[..., L
     """Starts a training loop against the simulator; the hand-over is the file `handover` beside it."""
     loops: list[Loop] = []
 
-    def start(*options: str, handover: Path | str = tmp_path / "handover.json", url: str = simulator.url) -> Loop:
+    def start(
+        *options: str,
+        handover: Path | str = tmp_path / "handover.json",
+        url: str = simulator.url,
+        environment: dict[str, str] | None = None,
+    ) -> Loop:
         folder = tmp_path / f"loop-{len(loops)}"
         folder.mkdir()
-        loops.append(Loop(url, handover, folder, *options))
+        loops.append(Loop(url, handover, folder, *options, environment=environment))
         return loops[-1]
 
     yield start

@@ -1,6 +1,7 @@
 """The checkpointer's laws, on a fake of the SDK's one call that it makes."""
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
@@ -179,6 +180,33 @@ def test_a_name_the_service_cannot_keep_is_refused_before_training(name: str) ->
     """A bad name must show at the start and not at step 10,000."""
     with pytest.raises(SettingInvalid, match="step-"):
         Checkpointer(FakeRun(), every_steps=1, name=name)
+
+
+class LeftBehind(Exception):
+    """What a guard raises."""
+
+
+def left_behind() -> None:
+    raise LeftBehind
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(lambda saves: saves.step(10, {}), id="a step that is due"),
+        pytest.param(lambda saves: saves.step(11, {}), id="a step that is not due"),
+        pytest.param(lambda saves: saves.save_now(11, {}), id="a save out of turn"),
+        pytest.param(lambda saves: saves.check(), id="a question within a step"),
+    ],
+)
+def test_a_run_that_was_left_behind_is_told_so_and_saves_nothing(call: Callable[[Checkpointer], object]) -> None:
+    """The successor's checkpoints are the ones that count from there on."""
+    run = FakeRun()
+
+    with pytest.raises(LeftBehind):
+        call(Checkpointer(run, every_steps=10, guard=left_behind))
+
+    assert run.checkpoints == {}
 
 
 @pytest.mark.parametrize("every", [0, -1])

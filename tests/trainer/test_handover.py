@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tinker_operator.trainer import HandOver, HandOverMalformed, HandOverVersionUnknown, TrainerError
+from tinker_operator.trainer import HandOver, HandOverMalformed, HandOverVersionUnknown, Mode, TrainerError
 
 pytestmark = pytest.mark.pure
 
@@ -25,7 +25,91 @@ def test_a_field_of_a_later_release_is_passed_over(handover_text: Make) -> None:
     """New fields within the version do not break an older loop."""
     plain = HandOver.parse(handover_text(), place="here")
 
-    assert HandOver.parse(handover_text(schedule={"saveEvery": 100}), place="here") == plain
+    assert HandOver.parse(handover_text(colour={"saveEvery": 100}), place="here") == plain
+
+
+@pytest.mark.parametrize(
+    ("written", "mode"),
+    [
+        pytest.param("Recreate", Mode.RECREATE, id="Recreate"),
+        pytest.param("HandOver", Mode.HAND_OVER, id="HandOver"),
+        pytest.param("Relaunch", Mode.RELAUNCH, id="Relaunch"),
+        pytest.param(None, Mode.RECREATE, id="null, as if absent"),
+        pytest.param("Teleport", Mode.RECREATE, id="a mode of a later release"),
+        pytest.param(["Relaunch"], Mode.RECREATE, id="no text at all"),
+    ],
+)
+def test_a_mode_that_is_unknown_counts_as_the_default(written: object, mode: Mode, handover_text: Make) -> None:
+    """A loop that waits in vain harms less than one that ends and that nobody replaces."""
+    assert HandOver.parse(handover_text(mode=written), place="here").mode is mode
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        pytest.param({"saveEvery": 100, "colour": [1]}, {"saveEvery": 100, "colour": [1]}, id="whatever it holds"),
+        pytest.param(None, {}, id="null"),
+        pytest.param("always", {}, id="no object"),
+    ],
+)
+def test_a_schedule_is_kept_as_it_was_found(written: object, read: object, handover_text: Make) -> None:
+    """A schedule that this release cannot read never keeps a loop from resuming."""
+    assert HandOver.parse(handover_text(schedule=written), place="here").schedule == read
+
+
+OURS = "s1:train:0"
+
+
+@pytest.mark.parametrize(
+    ("fields", "overtaken"),
+    [
+        pytest.param({"attempt": 1}, True, id="a later attempt"),
+        pytest.param({"attempt": 7}, True, id="a much later attempt"),
+        pytest.param({"attempt": 0}, False, id="the same attempt"),
+        pytest.param({"attempt": 0, "checkpoint": f"tinker://{OURS}/weights/step-000040"}, False, id="a newer save"),
+        pytest.param({"attempt": 0, "previousTrainingRunId": OURS}, False, id="the same attempt, and our run is lost"),
+        pytest.param({"attempt": 0, "trainingRunId": "other"}, False, id="the same attempt with another run"),
+        pytest.param(
+            {"attempt": 1, "trainingRunId": OURS, "previousTrainingRunId": "s0:train:0"},
+            False,
+            id="a later attempt that goes on with our run",
+        ),
+        pytest.param(
+            {"attempt": 1, "trainingRunId": OURS, "previousTrainingRunId": OURS, "mode": "HandOver"},
+            True,
+            id="a later attempt that hands our lost run over",
+        ),
+    ],
+)
+def test_only_a_later_attempt_without_our_run_leaves_it_behind(
+    fields: dict[str, object], overtaken: bool, handover_text: Make
+) -> None:
+    """Nothing that is said of the loop's own attempt ends it."""
+    document = HandOver.parse(handover_text(**fields), place="here")
+
+    assert document.overtakes(training_run_id=OURS, attempt=0) is overtaken
+
+
+@pytest.mark.parametrize(
+    ("mode", "current", "successor", "is_open"),
+    [
+        pytest.param("Recreate", "proof", "proof", True, id="the operator's proof is current"),
+        pytest.param("Recreate", "lost", "proof", True, id="the lost run is still current"),
+        pytest.param("Recreate", "", None, True, id="no run is current"),
+        pytest.param("Recreate", "another", "proof", False, id="another loop took it"),
+        pytest.param("HandOver", "lost", None, True, id="nobody made a successor"),
+        pytest.param("HandOver", "another", None, False, id="another loop made the successor"),
+        pytest.param("HandOver", "another", "another", False, id="another loop's successor is on record"),
+        pytest.param("Relaunch", "lost", None, False, id="the operator replaces the loop"),
+    ],
+)
+def test_an_attempt_is_open_until_a_loop_took_it(
+    mode: str, current: str, successor: str | None, is_open: bool, handover_text: Make
+) -> None:
+    """Two loops on one attempt would train side by side."""
+    ids = {"trainingRunId": current, "previousTrainingRunId": "lost", "successorTrainingRunId": successor}
+
+    assert HandOver.parse(handover_text(mode=mode, **ids), place="here").open_to_this_loop is is_open
 
 
 def test_only_what_identifies_the_hand_over_is_required() -> None:

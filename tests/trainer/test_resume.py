@@ -13,7 +13,16 @@ import pytest
 import tinker
 from tinker.lib.public_interfaces.api_future import AwaitableConcurrentFuture
 
-from tinker_operator.trainer import RESUMED_AT, CheckpointUnusable, FileHandOver, HandOver, NoHandOver, Resumed, resume
+from tinker_operator.trainer import (
+    RESUMED_AT,
+    CheckpointUnusable,
+    FileHandOver,
+    HandOver,
+    NoHandOver,
+    Resumed,
+    Superseded,
+    resume,
+)
 
 pytestmark = pytest.mark.pure
 
@@ -230,6 +239,86 @@ def test_a_checkpoint_of_another_model_makes_no_run(rest: FakeRest, handover: Ca
         _resume(service, rest, handover=handover())
 
     assert service.made == []
+
+
+def _status(code: int) -> Exception:
+    response = httpx.Response(code, request=httpx.Request("POST", "http://service"))
+    return tinker.APIStatusError(f"Error code: {code}", response=response, body=None)
+
+
+def _failed(category: tinker.types.RequestErrorCategory) -> Exception:
+    return tinker.RequestFailedError("It does not load", request_id="r", category=category)
+
+
+class RefusingService(FakeService):
+    """A service that makes no run."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def _make(self, **_made: Any) -> Any:
+        return answered(self.error)
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [
+        pytest.param(_failed(tinker.types.RequestErrorCategory.User), CheckpointUnusable, id="it does not load"),
+        pytest.param(_status(400), CheckpointUnusable, id="a bad request"),
+        pytest.param(_status(422), CheckpointUnusable, id="a request that makes no sense"),
+        pytest.param(_failed(tinker.types.RequestErrorCategory.Server), tinker.RequestFailedError, id="a failed load"),
+        pytest.param(_status(500), tinker.APIStatusError, id="a server fault"),
+        pytest.param(_status(401), tinker.APIStatusError, id="a wrong key"),
+        pytest.param(_status(429), tinker.APIStatusError, id="a rate limit"),
+    ],
+)
+def test_a_load_condemns_the_checkpoint_only_when_the_service_blames_it(
+    error: Exception, verdict: type[Exception], handover: Callable[..., HandOver]
+) -> None:
+    """Trouble of the service says nothing about what it was asked to load."""
+    with pytest.raises(verdict):
+        _resume(RefusingService(error), handover=handover())
+
+
+@pytest.mark.parametrize("optimizer", [True, False])
+def test_a_given_checkpoint_is_where_a_loop_without_a_hand_over_starts(optimizer: bool) -> None:
+    """Outside Kubernetes a checkpoint can be resumed from too."""
+    service = FakeService()
+
+    seen = _resume(service, checkpoint=PATH, restore_optimizer=optimizer)
+
+    assert (seen.start_step, seen.checkpoint, seen.fresh, seen.attempt) == (20, PATH, False, 0)
+    assert service.made == [{"path": PATH, "optimizer": optimizer, "user_metadata": {}}]
+
+
+def test_the_hand_over_knows_better_than_the_given_checkpoint(handover: Callable[..., HandOver]) -> None:
+    """The given one is where the training once began; the hand-over is how far it came."""
+    given = "tinker://s0:train:0/weights/step-000001"
+
+    assert _resume(FakeService(), checkpoint=given, handover=handover()).checkpoint == PATH
+
+
+def test_a_hand_over_that_names_none_leaves_the_given_checkpoint(handover: Callable[..., HandOver]) -> None:
+    """And the run still carries its owner."""
+    service = FakeService()
+
+    assert _resume(service, checkpoint=PATH, handover=handover(checkpoint=None)).checkpoint == PATH
+    assert service.made[0]["user_metadata"].items() > OPERATOR.items()
+
+
+def test_a_pod_of_an_earlier_attempt_makes_no_run(
+    tmp_path: Path, handover_text: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its replacement is there already."""
+    (tmp_path / "handover.json").write_text(handover_text(attempt=2, mode="Relaunch"), encoding="utf-8")
+    monkeypatch.setenv("TINKER_OPERATOR_ATTEMPT", "1")
+    service = FakeService()
+
+    with pytest.raises(Superseded) as caught:
+        _resume(service, source=FileHandOver(tmp_path))
+
+    assert (caught.value.attempt, service.made) == (2, [])
 
 
 def test_a_service_that_does_not_tell_the_rank_is_believed(handover: Callable[..., HandOver]) -> None:

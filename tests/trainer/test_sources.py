@@ -55,9 +55,31 @@ def test_the_place_comes_from_the_environment() -> None:
     assert str(source) == "/mnt/handover"
 
 
-def test_without_the_setting_nobody_hands_over() -> None:
+def test_without_the_setting_nobody_hands_over(tmp_path: Path) -> None:
     """A loop outside Kubernetes runs unchanged."""
-    assert source_from(environ={}).read() is None
+    assert isinstance(source_from(environ={}, mounted=tmp_path / "none"), NoHandOver)
+
+
+def test_the_usual_mount_needs_no_setting(tmp_path: Path) -> None:
+    """Where the operator's Job mounts the hand-over, it is found."""
+    mounted = tmp_path / "handover.json"
+    mounted.touch()
+
+    assert str(source_from(environ={}, mounted=mounted)) == str(mounted)
+
+
+def test_a_pod_of_the_operator_looks_at_the_usual_mount_before_it_is_filled(tmp_path: Path) -> None:
+    """An attempt is set, so a hand-over will come."""
+    mounted = tmp_path / "later"
+
+    assert str(source_from(environ={"TINKER_OPERATOR_ATTEMPT": "0"}, mounted=mounted)) == str(mounted)
+
+
+def test_an_empty_setting_says_that_nobody_hands_over(tmp_path: Path) -> None:
+    """Also beside a mount: the user has said so."""
+    source = source_from(environ={"TINKER_OPERATOR_HANDOVER": ""}, mounted=tmp_path)
+
+    assert isinstance(source, NoHandOver)
 
 
 @pytest.mark.parametrize(

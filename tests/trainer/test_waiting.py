@@ -1,8 +1,9 @@
 """Waiting for a recovery: only a later attempt with a checkpoint ends it, and the deadline says where to look."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import pytest
+from tests.trainer.fakes import Clock, Script
 
 from tinker_operator.trainer import (
     ConfigMapHandOver,
@@ -21,36 +22,6 @@ from tinker_operator.trainer import (
 pytestmark = pytest.mark.pure
 
 Make = Callable[..., str]
-Look = HandOver | TrainerError | None
-
-
-class Script:
-    """A source whose looks are written down beforehand; the last one stays."""
-
-    def __init__(self, looks: Sequence[Look]) -> None:
-        self.looks = list(looks)
-
-    def read(self) -> HandOver | None:
-        look = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
-        if isinstance(look, TrainerError):
-            raise look
-        return look
-
-    def __str__(self) -> str:
-        return "the script"
-
-
-class Clock:
-    """Time that passes only while somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 def _wait(source: HandOverSource, clock: Clock, previous_attempt: int = 0) -> HandOver:
@@ -123,6 +94,27 @@ def test_the_deadline_of_a_config_map_that_never_came_still_names_the_training_r
 
     with pytest.raises(TimeoutError, match="kubectl describe trainingrun sft -n math"):
         _wait(Absent("math", "sft-handover"), Clock())
+
+
+def test_another_checkpoint_of_the_attempt_ends_the_wait_when_only_the_checkpoint_was_at_fault(
+    at: Callable[..., HandOver],
+) -> None:
+    """The run is well, so the operator hands its next save over under the same attempt."""
+    path = "tinker://s1:train:0/weights/step-000020"
+    clock = Clock()
+    looks = [at(1), at(1, checkpoint=None), at(0, checkpoint="tinker://s0:train:0/weights/a"), at(1, checkpoint="new")]
+
+    seen = wait_for_next(
+        Script(looks),
+        previous_attempt=1,
+        unusable=path,
+        timeout_seconds=60,
+        poll_seconds=5,
+        monotonic=clock,
+        sleep=clock.sleep,
+    )
+
+    assert (seen.checkpoint, clock.now) == ("new", 15.0)
 
 
 def test_trouble_that_may_pass_does_not_end_the_wait(at: Callable[..., HandOver]) -> None:

@@ -5,9 +5,10 @@ The operator writes it as JSON; a `HandOverSource` fetches the text, `resume` an
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final, Self
+from enum import StrEnum
+from typing import Annotated, Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from tinker_operator.trainer.errors import HandOverMalformed, HandOverVersionUnknown
@@ -17,6 +18,26 @@ KEY: Final = "handover.json"
 
 VERSION: Final = 1
 """The one version this library understands. It may gain fields; a change of meaning makes a new version."""
+
+
+class Mode(StrEnum):
+    """How the operator brings a lost run back, and so what a loop does that lost it."""
+
+    RECREATE = "Recreate"
+    """The operator restored a run as proof; the loop waits, and makes a run of its own from the same checkpoint."""
+    HAND_OVER = "HandOver"
+    """Nobody made a run; the loop waits for the hand-over and makes one, which the operator then follows."""
+    RELAUNCH = "Relaunch"
+    """The loop is the pod of a Job that the operator replaces: it ends, and its replacement makes the run."""
+
+
+def _mode(found: object) -> object:
+    # A mode of a later release is taken for the default: a loop that waits in vain harms less than one that ends.
+    return found if isinstance(found, str) and found in set(Mode) else Mode.RECREATE
+
+
+def _schedule(found: object) -> object:
+    return found if isinstance(found, dict) else {}
 
 
 class _Document(BaseModel):
@@ -49,6 +70,8 @@ class HandOver(_Document):
         checkpoint: Training checkpoint to resume from (`tinker://<run>/weights/<name>`), None while there is none.
         restore_optimizer: Whether the optimizer's state comes back with the weights.
         user_metadata: What the loop must set on the run it makes, so that the operator knows it as its own.
+        mode: How a lost run of this TrainingRun comes back; what is absent or unknown counts as Recreate.
+        schedule: When to save, as the CheckpointPolicy says it; kept as it was found, whatever it holds.
     """
 
     version: int
@@ -60,6 +83,31 @@ class HandOver(_Document):
     checkpoint: str | None = None
     restore_optimizer: bool = True
     user_metadata: Mapping[str, str] = Field(default_factory=dict)
+    mode: Annotated[Mode, BeforeValidator(_mode)] = Mode.RECREATE
+    schedule: Annotated[Mapping[str, Any], BeforeValidator(_schedule)] = Field(default_factory=dict)
+
+    @property
+    def open_to_this_loop(self) -> bool:
+        """Whether a loop that is running goes on from here: it is not replaced, and no other loop took this attempt.
+
+        The current run tells: until a loop has resumed it is still the lost one, or the one that the operator restored.
+        """
+        if self.mode is Mode.RELAUNCH:
+            return False
+        left = {self.previous_training_run_id}
+        if self.mode is Mode.RECREATE:
+            left.add(self.successor_training_run_id)
+        return not self.training_run_id or self.training_run_id in left
+
+    def overtakes(self, *, training_run_id: str, attempt: int) -> bool:
+        """Whether the run of a loop is left behind: there is a later attempt, and not with this very run.
+
+        Args:
+            training_run_id: The loop's run.
+            attempt: The attempt that the loop followed.
+        """
+        kept = self.training_run_id == training_run_id != self.previous_training_run_id
+        return self.attempt > attempt and not kept
 
     @classmethod
     def parse(cls, text: str, *, place: str) -> Self:

@@ -11,6 +11,8 @@ from typing import Final
 
 import tinker
 
+from tinker_operator.trainer.termination import sleep as sleep_unless_terminated
+
 _SUSPECT_STATUS: Final = frozenset({400, 404, 410, 422})
 _SERVER_FAULT: Final = 500
 
@@ -33,7 +35,7 @@ def is_run_lost(
     confirm_seconds: float = 5.0,
     poll_seconds: float = 0.5,
     monotonic: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], object] = time.sleep,
+    sleep: Callable[[float], object] = sleep_unless_terminated,
 ) -> bool:
     """Whether the run behind a failed training call is corrupted, by the service's own word.
 

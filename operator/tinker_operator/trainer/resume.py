@@ -11,15 +11,18 @@ from typing import Final
 
 import tinker
 
-from tinker_operator.trainer.errors import CheckpointUnusable
-from tinker_operator.trainer.handover import HandOver
+from tinker_operator.trainer.errors import CheckpointUnfit, CheckpointUnusable
+from tinker_operator.trainer.handover import HandOver, Mode
 from tinker_operator.trainer.sources import HandOverSource, source_from
+from tinker_operator.trainer.waiting import attempt_from, current_hand_over
 
 RESUMED_AT: Final = "tinker-operator.dev/resumed-at"
 """Metadata key that a loop sets on the runs it makes; the operator's own runs never carry it."""
 
 STEP: Final = "step"
 """Metadata key of a checkpoint: how many steps were done when it was saved."""
+
+_REFUSAL: Final = frozenset({400, 404, 410, 422})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class Resumed:
         attempt: Attempt of the hand-over that was followed; 0 without one.
         checkpoint: Where the weights came from; None for a fresh run.
         fresh: Whether the run started from the base model.
+        mode: How a lost run comes back, as the hand-over says it.
     """
 
     training_client: tinker.TrainingClient
@@ -41,6 +45,7 @@ class Resumed:
     attempt: int
     checkpoint: str | None
     fresh: bool
+    mode: Mode = Mode.RECREATE
 
 
 def wall_clock() -> datetime:
@@ -52,11 +57,11 @@ def step_in_metadata(checkpoint: tinker.Checkpoint) -> int:
     """The step that a `Checkpointer` wrote into the checkpoint's user_metadata.
 
     Raises:
-        CheckpointUnusable: When there is none, or it is no whole number.
+        CheckpointUnfit: When there is none, or it is no whole number.
     """
     text = (checkpoint.user_metadata or {}).get(STEP)
     if text is None or not text.isdecimal():
-        raise CheckpointUnusable(
+        raise CheckpointUnfit(
             f"The checkpoint {checkpoint.tinker_path} does not say its step (user_metadata {STEP!r} is {text!r}).",
             remedy="Save with tinker_operator.trainer.Checkpointer, or pass step_of= to tell the step by other means.",
         )
@@ -74,6 +79,8 @@ def resume(
     train_unembed: bool = True,
     handover: HandOver | None = None,
     source: HandOverSource | None = None,
+    checkpoint: str | None = None,
+    restore_optimizer: bool = True,
     user_metadata: Mapping[str, str] | None = None,
     rest_client: tinker.RestClient | None = None,
     step_of: Callable[[tinker.Checkpoint], int] = step_in_metadata,
@@ -90,21 +97,30 @@ def resume(
         train_attn: Same for the attention layers.
         train_unembed: Same for the unembedding layer.
         handover: The hand-over to follow; None reads it from `source`.
-        source: Where to read it; None means what TINKER_OPERATOR_HANDOVER names, and nowhere when that is not set.
+        source: Where to read it; None means what `source_from()` finds. In a pod that the operator started, the
+            document of its attempt is waited for.
+        checkpoint: Where to start from while no hand-over names a checkpoint; None means the base model.
+        restore_optimizer: Whether the optimizer's state comes back with `checkpoint`.
         user_metadata: Metadata for the run; the hand-over's keys win over these.
         rest_client: Looks the checkpoint up; needed only where `service_client` was not configured by the environment.
         step_of: Tells the step of a checkpoint that was not saved by `Checkpointer`.
         clock: The time of day, for the metadata of the run.
 
     Raises:
-        CheckpointUnusable: When the checkpoint is gone, is of another model or rank, or does not say its step. No run
-            was made then.
+        CheckpointUnusable: When the checkpoint is gone or does not load. No run that could be trained was made then.
+        CheckpointUnfit: When it is of another model or rank, or does not say its step. No run was made then.
+        Superseded: When the operator has started a later attempt than this pod's.
+        HandOverLate: When the document of this pod's attempt did not arrive.
         TrainerError: When the hand-over cannot be read.
         tinker.TinkerError: When the service refuses.
     """
-    follow = handover or (source or source_from()).read()
+    follow = handover or current_hand_over(source or source_from(), attempt=attempt_from())
+    attempt, mode = (follow.attempt, follow.mode) if follow else (0, Mode.RECREATE)
     metadata = _metadata(user_metadata or {}, follow, clock)
-    if follow is None or follow.checkpoint is None:
+    path, with_optimizer = checkpoint, restore_optimizer
+    if follow and follow.checkpoint:
+        path, with_optimizer = follow.checkpoint, follow.restore_optimizer
+    if path is None:
         client = service_client.create_lora_training_client(
             base_model,
             rank=lora_rank,
@@ -114,12 +130,12 @@ def resume(
             train_unembed=train_unembed,
             user_metadata=metadata,
         ).result()
-        return Resumed(client, client.model_id, 0, follow.attempt if follow else 0, None, fresh=True)
+        return Resumed(client, client.model_id, 0, attempt, None, fresh=True, mode=mode)
     rest = rest_client or tinker.RestClient()
-    start_step = step_of(_find(follow.checkpoint, rest))
-    _require_fit(follow.checkpoint, rest, base_model=base_model, lora_rank=lora_rank)
-    client = _restore(service_client, follow.checkpoint, with_optimizer=follow.restore_optimizer, metadata=metadata)
-    return Resumed(client, client.model_id, start_step, follow.attempt, follow.checkpoint, fresh=False)
+    start_step = step_of(_find(path, rest))
+    _require_fit(path, rest, base_model=base_model, lora_rank=lora_rank)
+    client = _restore(service_client, path, with_optimizer=with_optimizer, metadata=metadata)
+    return Resumed(client, client.model_id, start_step, attempt, path, fresh=False, mode=mode)
 
 
 def _metadata(own: Mapping[str, str], follow: HandOver | None, clock: Callable[[], datetime]) -> dict[str, str]:
@@ -131,9 +147,27 @@ def _metadata(own: Mapping[str, str], follow: HandOver | None, clock: Callable[[
 def _restore(
     service_client: tinker.ServiceClient, path: str, *, with_optimizer: bool, metadata: dict[str, str]
 ) -> tinker.TrainingClient:
-    if with_optimizer:
-        return service_client.create_training_client_from_state_with_optimizer(path, user_metadata=metadata).result()
-    return service_client.create_training_client_from_state(path, user_metadata=metadata).result()
+    make = (
+        service_client.create_training_client_from_state_with_optimizer
+        if with_optimizer
+        else service_client.create_training_client_from_state
+    )
+    try:
+        return make(path, user_metadata=metadata).result()
+    except (tinker.APIStatusError, tinker.RequestFailedError) as error:
+        if not _blames_the_request(error):
+            raise
+        raise CheckpointUnusable(
+            f"The service does not load the checkpoint {path}: {str(error).rstrip('.')}.",
+            remedy="Have the TrainingRun recover from another one (checkpointStrategy: Specific).",
+        ) from error
+
+
+def _blames_the_request(error: tinker.APIStatusError | tinker.RequestFailedError) -> bool:
+    # Trouble of the service is no verdict on a checkpoint: only what it holds against the request itself is.
+    if isinstance(error, tinker.APIStatusError):
+        return error.status_code in _REFUSAL
+    return error.category is tinker.types.RequestErrorCategory.User
 
 
 def _find(path: str, rest: tinker.RestClient) -> tinker.Checkpoint:
@@ -154,7 +188,7 @@ def _require_fit(path: str, rest: tinker.RestClient, *, base_model: str, lora_ra
     found = (info.base_model, info.lora_rank)
     # A service may leave the rank out; only what it says can contradict.
     if found not in {(base_model, lora_rank), (base_model, None)}:
-        raise CheckpointUnusable(
+        raise CheckpointUnfit(
             f"The checkpoint {path} is of {info.base_model} with rank {info.lora_rank}, "
             f"the loop wants {base_model} with rank {lora_rank}.",
             remedy="Start the loop with the checkpoint's model and rank, or give the new training its own TrainingRun.",

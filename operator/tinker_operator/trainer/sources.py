@@ -19,6 +19,14 @@ from tinker_operator.trainer.errors import (
 from tinker_operator.trainer.handover import KEY, HandOver
 
 ENVIRONMENT: Final = "TINKER_OPERATOR_HANDOVER"
+"""Names the place of the hand-over. Empty: no operator looks after the loop."""
+
+ATTEMPT: Final = "TINKER_OPERATOR_ATTEMPT"
+"""The attempt that the operator started this pod for; set in the pods of its Jobs and nowhere else."""
+
+MOUNTED: Final = Path("/etc/tinker-operator/handover.json")
+"""Where the hand-over is looked for when TINKER_OPERATOR_HANDOVER is not set."""
+
 _CONNECT_AND_READ_SECONDS: Final = (5.0, 15.0)
 _LOOKS_AT_A_SWAP: Final = 3
 _NOT_FOUND: Final = 404
@@ -182,18 +190,22 @@ def _connect() -> ConfigMapApi:
     return client.CoreV1Api(client.ApiClient(settings))
 
 
-def source_from(text: str | None = None, *, environ: Mapping[str, str] = os.environ) -> HandOverSource:
+def source_from(
+    text: str | None = None, *, environ: Mapping[str, str] = os.environ, mounted: Path = MOUNTED
+) -> HandOverSource:
     """The source that a text names: `configmap://namespace/name`, `file:///path` or a bare path.
 
     Args:
-        text: The place; None takes it from TINKER_OPERATOR_HANDOVER. Where that is empty too, no operator looks
-            after the loop, and the source is `NoHandOver`.
+        text: The place; None takes it from TINKER_OPERATOR_HANDOVER. An empty one says that no operator looks after
+            the loop, and the source is `NoHandOver`.
         environ: The environment to look in.
+        mounted: The place where that variable is not set. It counts in a pod that the operator started, or when it
+            exists; else the source is `NoHandOver`.
 
     Raises:
         SettingInvalid: When the text names no place.
     """
-    place = environ.get(ENVIRONMENT, "") if text is None else text
+    place = _named(environ, mounted) if text is None else text
     if not place.strip():
         return NoHandOver()
     if "://" not in place:
@@ -208,3 +220,10 @@ def source_from(text: str | None = None, *, environ: Mapping[str, str] = os.envi
         f"{place!r} names no place for a hand-over.",
         remedy=f"Set {ENVIRONMENT} to configmap://NAMESPACE/NAME, file:///PATH or a path.",
     )
+
+
+def _named(environ: Mapping[str, str], mounted: Path) -> str:
+    given = environ.get(ENVIRONMENT)
+    if given is not None:
+        return given
+    return str(mounted) if ATTEMPT in environ or mounted.exists() else ""
