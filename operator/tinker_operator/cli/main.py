@@ -9,12 +9,14 @@ from typing import NoReturn
 
 import click
 
+from tinker_operator.cli.download import download
 from tinker_operator.cli.logs import configure_logs, tell_of_fault
 from tinker_operator.cli.settings import InvalidSettings, Settings
 from tinker_operator.controllers.composition import Deployment, run_operator
 from tinker_operator.engine.elector import LeadershipLost
 from tinker_operator.engine.faults import described
 from tinker_operator.engine.kube_errors import CredentialsInvalid, KubeError
+from tinker_operator.tinker.errors import TinkerError
 
 BAD_SETTING = 2
 FAILED = 1
@@ -85,6 +87,9 @@ def run(  # noqa: PLR0917 - click names them
     asyncio.run(_until_signalled(settings.deployment()))
 
 
+command.add_command(download)
+
+
 async def _until_signalled(deployment: Deployment) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -104,7 +109,7 @@ def main() -> NoReturn:
         _end(BAD_SETTING, f"{error}.")
     except CredentialsInvalid as error:
         _end(BAD_SETTING, str(error))
-    except (KubeError, LeadershipLost) as error:
+    except (KubeError, LeadershipLost, TinkerError) as error:
         _end(FAILED, str(error))
     except click.Abort:
         _end(FAILED, "interrupted.")
