@@ -55,7 +55,7 @@ class FakeService:
         self.after_listing: Callable[[int], None] = lambda _: None
         self.lost_answers = 0
 
-    async def list_checkpoints(self, run_id: str) -> tuple[Checkpoint, ...]:
+    async def checkpoints(self, run_id: str) -> tuple[Checkpoint, ...]:
         """Lists, yielding to others as a real call does."""
         self.lists += 1
         count = self.lists

@@ -1,9 +1,12 @@
 """A service that is one function, a time that passes only when somebody sleeps, and the simulator over real HTTP."""
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -14,6 +17,13 @@ from pydantic import SecretStr
 from tinker_operator.tinker import LoraConfig, RetryPolicy, Timekeeper, TinkerClient, TinkerPath
 
 Handler = Callable[[httpx.Request], httpx.Response]
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Let others run until something holds."""
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110 (nobody can set an event for what only the test looks at)
+            await asyncio.sleep(0)
 
 
 @dataclass
@@ -86,7 +96,7 @@ def script() -> Callable[..., Script]:
     return lambda *answers: Script(iter(answers))
 
 
-KEYS = [f"tml-client-{number}" for number in range(200)]
+KEYS = [f"tml-client-{number}" for number in range(600)]
 FRUGAL = RetryPolicy(initial_seconds=0.02, max_seconds=0.1, total_seconds=20, max_attempts=2)
 """Little waiting: two attempts, so that a fault that stays is told from one that passes."""
 
@@ -111,6 +121,11 @@ class Simulator:
         """End every fault."""
         self._sent("DELETE", "/_simulator/faults", None)
 
+    def calls(self, route: str) -> int:
+        """Say how often a route was asked for."""
+        counted: dict[str, int] = self._sent("GET", "/_simulator/calls", None)["counts"]
+        return counted.get(route, 0)
+
     def raw(self, method: str, route: str, body: Any = None) -> dict[str, Any]:
         """Ask the service past the client under test."""
         return self._sent(method, f"/api/v1/{route}", body)
@@ -123,11 +138,11 @@ class Simulator:
         return content
 
 
-@pytest.fixture(scope="session")
-def simulator_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Serve a simulator for all tests of this folder."""
+@contextmanager
+def served(state_dir: Path, *options: str) -> Iterator[str]:
+    """Serve a simulator in a process of its own; gives its address."""
     command = [sys.executable, "-m", "tinker_simulator", "serve", "--port", "0", "--admin"]
-    command += ["--state-dir", str(tmp_path_factory.mktemp("simulator"))]
+    command += ["--state-dir", str(state_dir), *options]
     command += [argument for key in KEYS for argument in ("--api-key", f"{key}@{key}")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -136,6 +151,13 @@ def simulator_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield line.split()[-1]
         process.terminate()
         process.wait(timeout=15)
+
+
+@pytest.fixture(scope="session")
+def simulator_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Serve a simulator for all tests of this folder."""
+    with served(tmp_path_factory.mktemp("simulator")) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

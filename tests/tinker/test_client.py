@@ -50,7 +50,7 @@ ASKED: list[tuple[str, Callable[[TinkerClient], Awaitable[object]], Any, str, st
     ),
     (
         "checkpoints of a run",
-        lambda c: c.list_checkpoints("s:train:0"),
+        lambda c: c.checkpoints("s:train:0"),
         {"checkpoints": []},
         "GET",
         "training_runs/s:train:0/checkpoints",
@@ -176,7 +176,7 @@ async def test_an_answer_about_something_else_is_invalid(
     "call",
     [
         lambda c: c.get_training_run("r"),
-        lambda c: c.list_checkpoints("r"),
+        lambda c: c.checkpoints("r"),
         lambda c: c.delete_checkpoint(PATH),
         lambda c: c.training_runs(),
     ],

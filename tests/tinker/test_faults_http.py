@@ -23,7 +23,7 @@ METHODS: dict[str, tuple[str, Method]] = {
     "server_capabilities": ("get_server_capabilities$", lambda client, _: client.server_capabilities()),
     "training_runs": ("GET .*training_runs$", lambda client, _: client.training_runs()),
     "get_training_run": (r"GET .*training_runs/[^/]+$", lambda client, world: client.get_training_run(world.run_id)),
-    "list_checkpoints": ("GET .*checkpoints$", lambda client, world: client.list_checkpoints(world.run_id)),
+    "checkpoints": ("GET .*checkpoints$", lambda client, world: client.checkpoints(world.run_id)),
     "delete_checkpoint": ("DELETE .*checkpoints/", lambda client, world: client.delete_checkpoint(world.path())),
     "weights_info": ("weights_info$", lambda client, world: client.weights_info(world.path())),
     "get_info": ("get_info$", lambda client, world: client.get_info(world.run_id)),
@@ -88,7 +88,7 @@ async def test_every_fault_has_its_class_and_passes_when_it_is_mended(world: Wor
     world.simulator.sound()
     async with world.simulator.connect() as client:
         if deleted:
-            assert len(await client.list_checkpoints(world.run_id)) == 2
+            assert len(await client.checkpoints(world.run_id)) == 2
         else:
             await method(client, world)
 

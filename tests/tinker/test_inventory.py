@@ -84,7 +84,7 @@ async def test_checkpoints_come_in_one_request_unless_the_service_counts_more(
     connect: Connect, script: Callable[..., Any], cursor: dict[str, Any]
 ) -> None:
     service = script({"checkpoints": [checkpoint("a"), checkpoint("b")]} | cursor)
-    found = await connect(service).list_checkpoints("r")
+    found = await connect(service).checkpoints("r")
     assert [one.checkpoint_id for one in found] == ["weights/a", "weights/b"]
     assert found[0].time == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     assert (found[0].checkpoint_type, found[0].user_metadata) == (CheckpointType.TRAINING, {"step": "3"})
@@ -94,7 +94,7 @@ async def test_checkpoints_come_in_one_request_unless_the_service_counts_more(
 async def test_a_service_that_pages_checkpoints_is_followed(connect: Connect, script: Callable[..., Any]) -> None:
     cursor = {"cursor": {"total_count": 2}}
     service = script({"checkpoints": [checkpoint("a")]} | cursor, {"checkpoints": [checkpoint("b")]} | cursor)
-    assert len(await connect(service).list_checkpoints("r")) == 2
+    assert len(await connect(service).checkpoints("r")) == 2
     assert service.asked[1].url.params["offset"] == "1"
 
 
@@ -102,4 +102,4 @@ async def test_checkpoints_that_the_service_counts_and_does_not_give_are_missed(
     connect: Connect, script: Callable[..., Any]
 ) -> None:
     with pytest.raises(IncompleteListing, match="checkpoints"):
-        await connect(script({"checkpoints": [checkpoint("a")], "cursor": {"total_count": 2}})).list_checkpoints("r")
+        await connect(script({"checkpoints": [checkpoint("a")], "cursor": {"total_count": 2}})).checkpoints("r")

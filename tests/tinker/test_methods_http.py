@@ -40,7 +40,7 @@ async def test_a_run_is_read_as_it_was_made(world: World) -> None:
 
 async def test_checkpoints_are_read_as_they_were_saved(world: World) -> None:
     async with world.simulator.connect() as client:
-        found = {one.checkpoint_id: one for one in await client.list_checkpoints(world.run_id)}
+        found = {one.checkpoint_id: one for one in await client.checkpoints(world.run_id)}
     assert found.keys() == {"weights/step-1", "weights/step-2", "sampler_weights/play"}
     one = found["weights/step-1"]
     assert (one.checkpoint_type, one.user_metadata) == (CheckpointType.TRAINING, {"step": "step-1"})
@@ -53,7 +53,7 @@ async def test_checkpoints_are_read_as_they_were_saved(world: World) -> None:
 async def test_a_deleted_checkpoint_is_gone_and_the_others_stay(world: World) -> None:
     async with world.simulator.connect() as client:
         await client.delete_checkpoint(world.path("step-1"))
-        assert len(await client.list_checkpoints(world.run_id)) == 2
+        assert len(await client.checkpoints(world.run_id)) == 2
         with pytest.raises(errors.NotFound):
             await client.delete_checkpoint(world.path("step-1"))
 
@@ -105,7 +105,7 @@ async def test_a_lost_run_is_not_found_and_the_listing_is_whole_without_it(world
     world.simulator.order("lose", run=world.run_id)
     async with world.simulator.connect() as client:
         assert await client.training_runs() == ()
-        for call in (client.get_training_run, client.list_checkpoints, client.get_info):
+        for call in (client.get_training_run, client.checkpoints, client.get_info):
             with pytest.raises(errors.NotFound):
                 await call(world.run_id)
 

@@ -10,7 +10,16 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from tinker_operator.tinker import LoraConfig, TinkerClient, TinkerError, TinkerPath
+from tinker_operator.tinker import (
+    AdamParams,
+    LoraConfig,
+    ModelInput,
+    TinkerClient,
+    TinkerError,
+    TinkerPath,
+    operations,
+)
+from tinker_operator.tinker.sampling import SampleRequest
 
 pytestmark = pytest.mark.pure
 
@@ -77,6 +86,14 @@ CALLS: dict[str, Call] = {
     "a listing": lambda client: client.training_runs(),
     "a deletion": lambda client: client.delete_checkpoint(PATH),
     "a beat": lambda client: client.heartbeat("s"),
+    "a copy under a token": lambda client: client.copy_weights(
+        PATH, project_id="p", weights_access_token=SecretStr(f"{WORD}-2")
+    ),
+    "an archive": lambda client: client.archive(PATH),
+    "addresses": lambda client: client.external_weights_urls("tinker://r/external_weights/n"),
+    "a trace": lambda client: client.export_session_trace("s", wait_seconds=1),
+    "samples": lambda client: client.asample("s", 0, SampleRequest(ModelInput.from_ints([1])), wait_seconds=5),
+    "a step": lambda client: client.submit(operations.optim_step("m", 1, AdamParams())),
     "work": lambda client: client.create_model(
         session_id="s", model_seq_id=0, base_model="Q", lora=LoraConfig(rank=8), wait_seconds=5
     ),

@@ -198,7 +198,7 @@ async def test_an_id_that_would_reach_elsewhere_is_not_sent(
 ) -> None:
     service = script({})
     client = connect(service)
-    for call in (client.get_training_run, client.list_checkpoints):
+    for call in (client.get_training_run, client.checkpoints):
         with pytest.raises(CallNotPossible, match="The training run id"):
             await call(run_id)
     with pytest.raises(CallNotPossible, match="The session id"):

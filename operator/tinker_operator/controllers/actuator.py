@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tinker_operator.api.meta import GROUP, VERSION
+from tinker_operator.api.meta import GROUP, OWNER_KEY, VERSION
 from tinker_operator.api.run_spec import CreateRun as CreateSpec
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.controllers.observer import HAND_OVER_ENTRY
@@ -123,12 +123,14 @@ async def _create(action: CreateRun, wanted: CreateSpec, client: TinkerClient) -
 
 async def _restore(action: RestoreRun, client: TinkerClient) -> Outcome:
     try:
-        run_id = await client.load_weights(
+        run_id = await client.restore_run(
             session_id=action.session_id,
             model_seq_id=action.model_seq_id,
-            path=TinkerPath.parse(action.checkpoint),
+            path=TinkerPath.listed(action.checkpoint),
             optimizer=action.restore_optimizer,
             user_metadata=action.metadata,
+            # A run that may never be loaded must not be found again as this object's own.
+            blank_metadata={key: value for key, value in action.metadata.items() if key != OWNER_KEY},
             wait_seconds=LOAD_WAIT_SECONDS,
         )
     except TinkerError as error:
@@ -176,7 +178,7 @@ async def _finish(action: FinishSession, client: TinkerClient) -> Outcome:
 
 async def _delete(action: DeleteCheckpoint, client: TinkerClient, still_due: StillDue) -> Outcome:
     """Looks again, judges again, deletes. Done means that this very call deleted it; nothing awaits before the call."""
-    listed = {one.tinker_path: one for one in await client.list_checkpoints(action.run_id)}
+    listed = {one.tinker_path: one for one in await client.checkpoints(action.run_id)}
     present = listed.get(action.path)
     if present is None:
         return PreconditionFailed(f"{action.path} is gone: somebody else deleted it.")
@@ -185,7 +187,7 @@ async def _delete(action: DeleteCheckpoint, client: TinkerClient, still_due: Sti
     if not still_due():
         return PreconditionFailed(f"{action.path} is kept by now.")
     try:
-        await client.delete_checkpoint(TinkerPath.parse(action.path))
+        await client.delete_checkpoint(TinkerPath.listed(action.path))
     except NotFound:
         return PreconditionFailed(f"{action.path} is gone: somebody else deleted it.")
     return Done()

@@ -39,9 +39,9 @@ async def remote_answer(question: CheckpointsOf | WeightsOf | RunById, client: T
     try:
         match question:
             case CheckpointsOf(run_id=run_id):
-                return tuple(observed_checkpoint(one, run_id) for one in await client.list_checkpoints(run_id))
+                return tuple(observed_checkpoint(one, run_id) for one in await client.checkpoints(run_id))
             case WeightsOf(path=path):
-                return weights_seen(await client.weights_info(TinkerPath.parse(path)))
+                return weights_seen(await client.weights_info(TinkerPath.listed(path)))
             case RunById(run_id=run_id):
                 return observed_run(await client.get_training_run(run_id))
     except NotFound:

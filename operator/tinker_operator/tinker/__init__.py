@@ -33,6 +33,8 @@ from tinker_operator.tinker.errors import (
     Unprocessable,
     UntrustedAnswer,
 )
+from tinker_operator.tinker.live.sampling_client import SamplingClient
+from tinker_operator.tinker.live.training_client import TrainingClient
 from tinker_operator.tinker.models import (
     Checkpoint,
     CheckpointType,
@@ -44,45 +46,108 @@ from tinker_operator.tinker.models import (
     WeightsInfo,
 )
 from tinker_operator.tinker.paths import CheckpointKind, TinkerPath
+from tinker_operator.tinker.payload.images import ImageFormat
+from tinker_operator.tinker.payload.inputs import EncodedTextChunk, ImageChunk, ModelInput
+from tinker_operator.tinker.payload.sampling import SampledSequence, SampleResponse, SamplingParams, StopReason
+from tinker_operator.tinker.payload.tensors import DType, SparseRows, Tensor
+from tinker_operator.tinker.payload.training import AdamParams, Datum, ForwardBackwardOutput, OptimStepOutput
+from tinker_operator.tinker.pending import Pending
 from tinker_operator.tinker.retry import RetryPolicy, Timekeeper
-from tinker_operator.tinker.settings import Timeouts
+from tinker_operator.tinker.service_models import (
+    ClientConfig,
+    DynamicConfig,
+    Sampler,
+    Session,
+    SessionStatus,
+    SessionSummary,
+)
+from tinker_operator.tinker.sessions import SessionSearch
+from tinker_operator.tinker.settings import SessionTerms, Timeouts
+from tinker_operator.tinker.weights_models import (
+    Archive,
+    ArchiveBeingBuilt,
+    ArchiveReady,
+    BaseModelMismatch,
+    Compatibility,
+    Compatible,
+    ExternalWeightsUrls,
+    NotLora,
+    RankMismatch,
+    Saved,
+)
 
 __all__ = [
+    "AdamParams",
+    "Archive",
+    "ArchiveBeingBuilt",
+    "ArchiveReady",
     "BadRequest",
+    "BaseModelMismatch",
     "BillingRequired",
     "CallNotPossible",
     "Checkpoint",
     "CheckpointKind",
     "CheckpointType",
+    "ClientConfig",
+    "Compatibility",
+    "Compatible",
     "Conflict",
+    "DType",
+    "Datum",
+    "DynamicConfig",
+    "EncodedTextChunk",
+    "ExternalWeightsUrls",
     "Forbidden",
+    "ForwardBackwardOutput",
     "FutureCategory",
     "FutureFailed",
     "FuturePending",
     "Gone",
+    "ImageChunk",
+    "ImageFormat",
     "IncompleteListing",
     "InvalidResponse",
     "InvalidTinkerPath",
     "LoraConfig",
     "ModelInfo",
+    "ModelInput",
     "NoAnswer",
     "NotFound",
+    "NotLora",
+    "OptimStepOutput",
+    "Pending",
+    "RankMismatch",
     "RateLimited",
     "RequestTimeout",
     "RetryPolicy",
     "RouteMissing",
+    "SampleResponse",
+    "SampledSequence",
+    "Sampler",
+    "SamplingClient",
+    "SamplingParams",
+    "Saved",
     "ServerCapabilities",
     "ServerFault",
     "ServiceTimeout",
     "ServiceUnreachable",
+    "Session",
+    "SessionSearch",
+    "SessionStatus",
+    "SessionSummary",
+    "SessionTerms",
+    "SparseRows",
     "StatusError",
+    "StopReason",
     "SupportedModel",
+    "Tensor",
     "Timekeeper",
     "Timeouts",
     "TinkerClient",
     "TinkerError",
     "TinkerPath",
     "TlsFault",
+    "TrainingClient",
     "TrainingRun",
     "Unauthorized",
     "UnexpectedStatus",

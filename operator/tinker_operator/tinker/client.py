@@ -7,10 +7,8 @@ Every method raises `TinkerError` and nothing else for what happens between here
 opaque: whatever form a service gives them, they are passed on as they came.
 """
 
-from tinker_operator.tinker.inventory import InventoryCalls
-from tinker_operator.tinker.sessions import SessionCalls
-from tinker_operator.tinker.training import TrainingCalls
+from tinker_operator.tinker.live.making import ClientMaking
 
 
-class TinkerClient(SessionCalls, TrainingCalls, InventoryCalls):
-    """All calls of one Tinker service under one key; constructed, entered and left as `Connection` says."""
+class TinkerClient(ClientMaking):
+    """All calls of one Tinker service under one key; constructed, entered and left as its parents say."""

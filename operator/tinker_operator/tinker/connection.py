@@ -6,10 +6,10 @@ from typing import Final, Self
 import httpx
 from pydantic import SecretStr
 
+from tinker_operator.tinker.dialects.learning import LearningTransport
 from tinker_operator.tinker.futures import Futures
 from tinker_operator.tinker.retry import RetryPolicy, Timekeeper
-from tinker_operator.tinker.settings import Timeouts
-from tinker_operator.tinker.transport import Transport
+from tinker_operator.tinker.settings import SessionTerms, Timeouts
 
 NO_METADATA: Final[Mapping[str, str]] = {}
 
@@ -25,6 +25,9 @@ class Connection:
         timeouts: The longest that one attempt may take.
         keeper: Time and chance.
         carrier: What carries requests instead of the network.
+        exchange_tokens: Whether to exchange the key for short-lived tokens from the first call on. Left False, it is
+            never exchanged, until an answer to `client_config` says that the service wants it so.
+        session: What the session is opened with that training and sampling clients share.
 
     Raises:
         CallNotPossible: A setting is wrong.
@@ -40,8 +43,10 @@ class Connection:
         timeouts: Timeouts | None = None,
         keeper: Timekeeper | None = None,
         carrier: httpx.AsyncBaseTransport | None = None,
+        exchange_tokens: bool = False,
+        session: SessionTerms | None = None,
     ) -> None:
-        self._transport = Transport(
+        self._transport = LearningTransport(
             base_url,
             api_key,
             ca_pem=ca_pem,
@@ -49,7 +54,9 @@ class Connection:
             timeouts=timeouts or Timeouts(),
             keeper=keeper or Timekeeper(),
             carrier=carrier,
+            exchange_tokens=exchange_tokens,
         )
+        self._terms = session or SessionTerms()
         self._futures = Futures(self._transport)
 
     def __repr__(self) -> str:
@@ -58,7 +65,7 @@ class Connection:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *exc_info: object) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None = None, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:

@@ -106,6 +106,7 @@ class StatusError(TinkerError):
         status: The HTTP status; None when the error was not made from an answer.
         retry_after: Seconds the service asks us to wait; None when it did not say.
         should_retry: What the service said in `x-should-retry`; None when it did not say.
+        said: The service's own words, cleaned; empty when it said nothing.
     """
 
     def __init__(
@@ -116,8 +117,10 @@ class StatusError(TinkerError):
         status: int | None = None,
         retry_after: float | None = None,
         should_retry: bool | None = None,
+        said: str = "",
     ) -> None:
         super().__init__(message, remedy)
+        self.said = said
         self.status = status
         self.retry_after = retry_after
         self.should_retry = should_retry

@@ -137,6 +137,7 @@ def status_error(answer: Answer, redaction: Redaction) -> StatusError:
         status=answer.status,
         retry_after=retry_after(answer.headers),
         should_retry={"true": True, "false": False}.get(answer.headers.get("x-should-retry", "").lower()),
+        said=redaction.clean(said) if said else "",
     )
 
 

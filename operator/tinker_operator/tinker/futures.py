@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tinker_operator.tinker import calls
+from tinker_operator.tinker.calls import PROTOBUF, Call
 from tinker_operator.tinker.errors import (
     BadRequest,
     FutureCategory,
@@ -53,12 +54,13 @@ class Futures:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    async def result(self, request_id: str, deadline: float) -> Answer:
+    async def result(self, request_id: str, deadline: float, *, protobuf: bool = False) -> Answer:
         """Poll until the work is done.
 
         Args:
             request_id: As the submission answered it.
             deadline: On the transport's monotonic clock, in seconds; at least one poll is made.
+            protobuf: Whether the result is a protobuf message.
 
         Raises:
             FutureFailed: The service failed at the work.
@@ -68,7 +70,8 @@ class Futures:
         keeper, tally = self._transport.keeper, _Tally()
         while True:
             began = keeper.monotonic()
-            outcome = await self._poll(request_id, max(deadline - began, _SHORTEST_POLL), tally)
+            seconds = min(self._transport.timeouts.poll, max(deadline - began, _SHORTEST_POLL))
+            outcome = await self._poll(calls.retrieve_future(request_id, seconds, protobuf=protobuf), request_id, tally)
             if isinstance(outcome, Answer):
                 return outcome
             now = keeper.monotonic()
@@ -77,12 +80,10 @@ class Futures:
                 raise FuturePending(f"The service is still at work on request {request_id}", request_id=request_id)
             await keeper.sleep(pause)
 
-    async def _poll(self, request_id: str, left: float, tally: _Tally) -> Answer | float:
+    async def _poll(self, call: Call, request_id: str, tally: _Tally) -> Answer | float:
         """Ask once: the result, or how many seconds lie between this poll and the next."""
         try:
-            answer = await self._transport.send(
-                calls.retrieve_future(request_id, min(self._transport.timeouts.poll, left))
-            )
+            answer = await self._transport.send(call)
         except RequestTimeout:
             return tally.next_pause()
         except TinkerError as error:
@@ -100,7 +101,9 @@ class Futures:
         return max(wait, _FIRST_PAUSE)
 
     def _judge(self, answer: Answer, request_id: str, tally: _Tally) -> Answer | float:
-        """Tell a result from a failure and from a "not yet" that came as 200."""
+        """Tell a result from a failure and from a "not yet" that came as 200; a message is always a result."""
+        if answer.headers.get("content-type", "").startswith(PROTOBUF):
+            return answer
         said = self._transport.read(answer, FutureAnswer)
         if said.error is not None or said.type == "request_failed":
             raise self._failure(said, request_id)

@@ -1,39 +1,52 @@
-"""The calls about what the service keeps: runs and their checkpoints. They need no session."""
+"""What the service keeps: runs and their checkpoints, listed whole. Needs no session."""
 
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Final, TypeVar
 
 from tinker_operator.tinker import calls
-from tinker_operator.tinker.connection import Connection
+from tinker_operator.tinker.calls import AccessScope
+from tinker_operator.tinker.dialects.pages import checkpoint_page
 from tinker_operator.tinker.errors import InvalidResponse
 from tinker_operator.tinker.listing import Page, whole_listing
-from tinker_operator.tinker.models import Checkpoint, CheckpointPage, TrainingRun, TrainingRunPage, WeightsInfo
+from tinker_operator.tinker.models import Checkpoint, CheckpointPage, Cursor, TrainingRun, TrainingRunPage
 from tinker_operator.tinker.paths import TinkerPath
+from tinker_operator.tinker.weights import WeightsCalls, parsed_path
 
+T = TypeVar("T")
 PAGE_LIMIT: Final = 100
 
 
-class InventoryCalls(Connection):
-    """Calls about runs and checkpoints."""
+class InventoryCalls(WeightsCalls):
+    """Calls about runs, and about all checkpoints of a run or of an owner."""
 
-    async def list_training_runs(self) -> AsyncIterator[TrainingRun]:
-        """Iterate over all runs of the key's owner; the first one comes only when the whole listing adds up.
-
-        Raises:
-            IncompleteListing: It did not, twice.
-        """
-        for run in await self.training_runs():
+    async def list_training_runs(
+        self, *, access_scope: AccessScope = "owned", project_id: str | None = None
+    ) -> AsyncIterator[TrainingRun]:
+        """Iterate over all runs as `training_runs` gives them; the first comes only when the whole listing adds up."""
+        for run in await self.training_runs(access_scope=access_scope, project_id=project_id):
             yield run
 
-    async def training_runs(self) -> tuple[TrainingRun, ...]:
-        """Give all runs of the key's owner, or an error; never a part of them.
+    async def training_runs(
+        self, *, access_scope: AccessScope = "owned", project_id: str | None = None
+    ) -> tuple[TrainingRun, ...]:
+        """Give all runs, or an error; never a part of them.
+
+        Args:
+            access_scope: Those of the key's owner, or all that the key may see.
+            project_id: Those of one project; None for those of all.
 
         Raises:
             IncompleteListing: The pages did not add up, twice.
         """
-        return await whole_listing(self._training_run_page, lambda run: run.training_run_id, "training runs")
 
-    async def get_training_run(self, run_id: str) -> TrainingRun:
+        async def page(offset: int) -> Page[TrainingRun]:
+            call = calls.training_runs(offset, PAGE_LIMIT, access_scope, project_id)
+            found = await self._transport.ask(call, TrainingRunPage)
+            return _page(found.training_runs, found.cursor, PAGE_LIMIT)
+
+        return await whole_listing(page, lambda run: run.training_run_id, "training runs")
+
+    async def get_training_run(self, run_id: str, *, access_scope: AccessScope = "owned") -> TrainingRun:
         """Give one run.
 
         Raises:
@@ -41,12 +54,32 @@ class InventoryCalls(Connection):
             RouteMissing: The service lacks the call, which says nothing about the run.
             InvalidResponse: The answer is no run, or another one.
         """
-        run = await self._transport.ask(calls.training_run(run_id), TrainingRun)
+        run = await self._transport.ask(calls.training_run(run_id, access_scope), TrainingRun)
         if run.training_run_id != run_id:
             raise InvalidResponse("The service answered with another training run than the one asked for")
         return run
 
-    async def list_checkpoints(self, run_id: str) -> tuple[Checkpoint, ...]:
+    async def get_training_run_by_tinker_path(
+        self, path: TinkerPath | str, *, access_scope: AccessScope = "owned"
+    ) -> TrainingRun:
+        """Give the run that a checkpoint belongs to; raises as `get_training_run`.
+
+        Raises:
+            InvalidTinkerPath: The path is none; nothing was asked.
+        """
+        return await self.get_training_run(parsed_path(path).training_run_id, access_scope=access_scope)
+
+    async def list_checkpoints(self, run_id: str) -> AsyncIterator[Checkpoint]:
+        """Iterate over the checkpoints of a run; the first comes only when the whole listing adds up.
+
+        Raises:
+            NotFound: No such run.
+            IncompleteListing: The listing did not add up, twice.
+        """
+        for checkpoint in await self.checkpoints(run_id):
+            yield checkpoint
+
+    async def checkpoints(self, run_id: str) -> tuple[Checkpoint, ...]:
         """Give all checkpoints of a run, or an error; never a part of them.
 
         Raises:
@@ -56,26 +89,38 @@ class InventoryCalls(Connection):
 
         async def page(offset: int) -> Page[Checkpoint]:
             found = await self._transport.ask(calls.checkpoints(run_id, offset), CheckpointPage)
-            total = found.cursor.total_count if found.cursor else None
-            return Page(found.checkpoints, total or offset + len(found.checkpoints), full=False)
+            return checkpoint_page(found, offset)
 
-        return await whole_listing(page, lambda checkpoint: checkpoint.tinker_path, "checkpoints")
+        return await whole_listing(page, _tinker_path, "checkpoints")
 
-    async def delete_checkpoint(self, path: TinkerPath) -> None:
-        """Delete a checkpoint for good. Asked once: where the answer is lost, look at the listing before asking again.
+    async def list_user_checkpoints(self) -> AsyncIterator[Checkpoint]:
+        """Iterate over all checkpoints of the key's owner; the first comes only when the whole listing adds up.
 
         Raises:
-            NotFound: It is not there.
-            RouteMissing: The service cannot delete; nothing was deleted.
+            IncompleteListing: It did not, twice.
         """
-        await self._transport.tell(calls.delete_checkpoint(path))
+        for checkpoint in await self.user_checkpoints():
+            yield checkpoint
 
-    async def weights_info(self, path: TinkerPath) -> WeightsInfo:
-        """Say what a checkpoint was trained as. It alone does not prove that the checkpoint is there or good."""
-        return await self._transport.ask(calls.weights_info(path), WeightsInfo)
+    async def user_checkpoints(self) -> tuple[Checkpoint, ...]:
+        """Give all checkpoints of the key's owner, or an error; never a part of them.
 
-    async def _training_run_page(self, offset: int) -> Page[TrainingRun]:
-        found = await self._transport.ask(calls.training_runs(offset, PAGE_LIMIT), TrainingRunPage)
-        total, limit = (found.cursor.total_count, found.cursor.limit) if found.cursor else (None, None)
-        rows = found.training_runs
-        return Page(rows, total or None, full=len(rows) in {PAGE_LIMIT, limit})
+        Raises:
+            IncompleteListing: The pages did not add up, twice.
+        """
+
+        async def page(offset: int) -> Page[Checkpoint]:
+            found = await self._transport.ask(calls.user_checkpoints(offset, PAGE_LIMIT), CheckpointPage)
+            return _page(found.checkpoints, found.cursor, PAGE_LIMIT)
+
+        return await whole_listing(page, _tinker_path, "checkpoints")
+
+
+def _tinker_path(checkpoint: Checkpoint) -> str:
+    return checkpoint.tinker_path
+
+
+def _page(rows: tuple[T, ...], cursor: Cursor | None, limit: int) -> Page[T]:
+    """Take a page as full when it holds what was asked for, or what the service says that a page holds."""
+    total, theirs = (cursor.total_count, cursor.limit) if cursor else (None, None)
+    return Page(rows, total or None, full=len(rows) in {limit, theirs})

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 MAX_INTEGER: Final = 2**63 - 1
 
@@ -176,11 +176,18 @@ class SessionMade(WireModel):
     session_id: Text
 
 
+class TokenMade(WireModel):
+    """Answer to `auth/token`."""
+
+    jwt: Annotated[SecretStr, Field(min_length=1)]
+
+
 class FutureSubmitted(WireModel):
     """Answer to a call whose work takes time."""
 
     request_id: Text
     model_id: str | None = None
+    sample_sequence_ids: tuple[str, ...] | None = None
 
 
 class ModelMade(WireModel):
@@ -203,6 +210,14 @@ class FutureAnswer(WireModel):
     status: Any = None
     error: Any = Field(default=None, repr=False)
     category: Any = Field(default=None, repr=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _failure_in_other_words(cls, answer: Any) -> Any:
+        """Read the cause of a failure that is told by its type alone; a result may well have a message."""
+        if isinstance(answer, dict) and answer.get("type") == "request_failed" and answer.get("error") is None:
+            return {**answer, "error": answer.get("message") or answer.get("detail")}
+        return answer
 
 
 class ModelDescription(WireModel):

@@ -27,6 +27,17 @@ class CheckpointKind(StrEnum):
     """Files for use outside the service."""
 
 
+class ForeignKind(str):
+    """A middle part that this version does not know, from a service that files its checkpoints otherwise."""
+
+    __slots__ = ()
+
+    @property
+    def value(self) -> str:
+        """The part itself, as that of a `CheckpointKind`."""
+        return str(self)
+
+
 def segment_fault(text: str) -> str | None:
     """Say why `text` cannot be one segment of a URL path, or None when it can.
 
@@ -68,33 +79,39 @@ class TinkerPath:
     """
 
     training_run_id: str
-    kind: CheckpointKind
+    kind: CheckpointKind | ForeignKind
     name: str
 
     def __post_init__(self) -> None:
-        for what, text in (("training run", self.training_run_id), ("checkpoint name", self.name)):
+        parts = (("training run", self.training_run_id), ("middle part", self.kind), ("checkpoint name", self.name))
+        for what, text in parts:
             if fault := segment_fault(text):
                 raise InvalidTinkerPath(f"In the path {_shown(str(self))} the {what} {fault}", RIGHT_FORM)
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a path; `str()` of the result is `text` again.
+        """Read a path that a person wrote; `str()` of the result is `text` again.
 
         Raises:
             InvalidTinkerPath: Says what is wrong and the right form.
         """
-        if not text.startswith(SCHEME):
-            raise InvalidTinkerPath(f"The path {_shown(text)} does not begin with {SCHEME}", RIGHT_FORM)
-        parts = text.removeprefix(SCHEME).split("/")
-        if len(parts) != _MIDDLE_AND_ENDS:
-            raise InvalidTinkerPath(f"The path {_shown(text)} has {len(parts)} parts instead of three", RIGHT_FORM)
-        run, kind, name = parts
+        run, kind, name = _parts(text)
         if kind not in set(CheckpointKind):
             kinds = ", ".join(CheckpointKind)
             raise InvalidTinkerPath(
                 f"The path {_shown(text)} has {_shown(kind)} in the middle instead of one of {kinds}", RIGHT_FORM
             )
         return cls(run, CheckpointKind(kind), name)
+
+    @classmethod
+    def listed(cls, text: str) -> Self:
+        """Read a path that a service listed: it may file checkpoints under middle parts of its own.
+
+        Raises:
+            InvalidTinkerPath: It has not three parts, or one of them could not travel in a URL.
+        """
+        run, kind, name = _parts(text)
+        return cls(run, CheckpointKind(kind) if kind in set(CheckpointKind) else ForeignKind(kind), name)
 
     @property
     def checkpoint_id(self) -> str:
@@ -103,6 +120,16 @@ class TinkerPath:
 
     def __str__(self) -> str:
         return f"{SCHEME}{self.training_run_id}/{self.kind}/{self.name}"
+
+
+def _parts(text: str) -> tuple[str, str, str]:
+    if not text.startswith(SCHEME):
+        raise InvalidTinkerPath(f"The path {_shown(text)} does not begin with {SCHEME}", RIGHT_FORM)
+    parts = text.removeprefix(SCHEME).split("/")
+    if len(parts) != _MIDDLE_AND_ENDS:
+        raise InvalidTinkerPath(f"The path {_shown(text)} has {len(parts)} parts instead of three", RIGHT_FORM)
+    run, kind, name = parts
+    return run, kind, name
 
 
 def _shown(text: str, limit: int = 120) -> str:

@@ -5,6 +5,7 @@ in conditions that anybody in the namespace reads, so both are taken out before 
 """
 
 import re
+from collections import deque
 from typing import Final
 from urllib.parse import quote
 
@@ -12,6 +13,8 @@ from pydantic import SecretStr
 
 HIDDEN: Final = "[hidden]"
 LONGEST: Final = 300
+_MOST_SECRETS: Final = 16
+"""Of the tokens that come and go, so many of the latest are remembered."""
 _LOOKS_LIKE_A_KEY: Final = re.compile(r"(?:tml-|eyJ)[\w.~+/=-]*")
 _URL_WITH_QUERY: Final = re.compile(r"(\w+://[^\s?#\"'<>]+)[?#][^\s\"'<>]*")
 _USER_IN_URL: Final = re.compile(r"(\w+://)[^\s/@\"'<>]+@")
@@ -26,13 +29,25 @@ class Redaction:
 
     def __init__(self, key: SecretStr) -> None:
         self._key = key
+        self._others: deque[SecretStr] = deque(maxlen=_MOST_SECRETS)
+
+    def hide(self, secret: SecretStr) -> None:
+        """Hide another secret from now on: a token that stands for the key, or one that a caller gave."""
+        if secret.get_secret_value() and secret not in self._others:
+            self._others.append(secret)
 
     def clean(self, text: str) -> str:
         """Give one bounded line without a key, a URL's query or a URL's user."""
-        key = self._key.get_secret_value()
-        for form in (key, quote(key, safe="")):
-            text = text.replace(form, HIDDEN)
+        for secret in (self._key, *self._others):
+            text = _without(text, secret)
         text = _LOOKS_LIKE_A_KEY.sub(HIDDEN, text)
         text = _USER_IN_URL.sub(r"\1", _URL_WITH_QUERY.sub(r"\1", text))
         line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
         return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+
+
+def _without(text: str, secret: SecretStr) -> str:
+    """Take a secret out, as it is and as a URL holds it."""
+    for form in (secret.get_secret_value(), quote(secret.get_secret_value(), safe="")):
+        text = text.replace(form, HIDDEN)
+    return text

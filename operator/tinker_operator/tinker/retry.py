@@ -7,6 +7,7 @@ does neither. It has one deadline over all attempts: whoever waits for the answe
 import asyncio
 import random
 import time
+import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -19,6 +20,11 @@ T = TypeVar("T")
 _STEEPEST = 32  # doublings beyond this only overflow
 
 
+def random_key() -> str:
+    """Make a key that no other call has."""
+    return str(uuid.uuid4())
+
+
 @dataclass(frozen=True, slots=True)
 class Timekeeper:
     """Time and chance, as arguments.
@@ -27,11 +33,13 @@ class Timekeeper:
         monotonic: Seconds that never go back.
         sleep: Waits that many seconds.
         uniform: A random number between two.
+        unique: A key that no other call has.
     """
 
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     uniform: Callable[[float, float], float] = random.uniform
+    unique: Callable[[], str] = random_key
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """What a connection is made of, checked before anything is sent; used by the transport and by who reads settings."""
 
 import ssl
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
 
@@ -29,6 +30,23 @@ class Timeouts:
     connect: float = 5.0
     heartbeat: float = 10.0
     poll: float = 45.0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionTerms:
+    """What the session of a client is opened with.
+
+    Args:
+        tags: Words to find it by.
+        user_metadata: Kept by the service.
+        project_id: The project that it and its runs belong to.
+        display_name: What people see.
+    """
+
+    tags: tuple[str, ...] = ()
+    user_metadata: Mapping[str, str] = field(default_factory=dict)
+    project_id: str | None = None
+    display_name: str | None = None
 
 
 def checked_key(api_key: SecretStr) -> SecretStr:

@@ -5,35 +5,41 @@ hold the request, and with it the key, so an error here neither refers to one no
 """
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import replace
+from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, Final, TypeVar
 
 import httpx
 from pydantic import BaseModel, RootModel, SecretStr, ValidationError
 
+from tinker_operator.tinker import calls
 from tinker_operator.tinker.calls import Call
 from tinker_operator.tinker.errors import InvalidResponse, ServiceUnreachable, TinkerError
 from tinker_operator.tinker.faults import CAUGHT, Answer, fault_error, status_error
+from tinker_operator.tinker.models import TokenMade
 from tinker_operator.tinker.redaction import Redaction
 from tinker_operator.tinker.retry import RetryPolicy, Timekeeper, repeated
 from tinker_operator.tinker.settings import Timeouts, checked_base_url, checked_key, trusted
+from tinker_operator.tinker.tokens import Tokens, refuses_the_token
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 LARGEST_ANSWER: Final = 64 * 1024 * 1024
 _MOST_FAULTS_NAMED: Final = 3
+_SHORTEST_ATTEMPT: Final = 1.0
 
 
 class _KeyHeader(httpx.Auth):
-    """Adds the key to a request as it leaves; nothing that lives longer holds it in clear."""
+    """Adds what proves the owner to a request as it leaves; nothing that lives longer holds it in clear."""
 
-    def __init__(self, key: SecretStr) -> None:
-        self._key = key
+    def __init__(self, credential: SecretStr) -> None:
+        self._credential = credential
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Set the header on the one request that leaves."""
-        request.headers["X-API-Key"] = self._key.get_secret_value()
+        request.headers["X-API-Key"] = self._credential.get_secret_value()
         yield request
 
 
@@ -48,6 +54,7 @@ class Transport:
         timeouts: The longest that things may take.
         keeper: Time and chance.
         carrier: What carries requests instead of the network.
+        exchange_tokens: Whether to exchange the key for tokens from the first call on.
 
     Raises:
         CallNotPossible: A setting is wrong; the key is not in the message.
@@ -63,6 +70,7 @@ class Transport:
         timeouts: Timeouts,
         keeper: Timekeeper,
         carrier: httpx.AsyncBaseTransport | None = None,
+        exchange_tokens: bool = False,
     ) -> None:
         key = checked_key(api_key)
         self.base_url: Final = checked_base_url(base_url)
@@ -70,8 +78,9 @@ class Transport:
         self.keeper: Final = keeper
         self.retry: Final = retry
         self._redaction = Redaction(key)
+        self._key = key
+        self.tokens: Final = Tokens(self._exchanged_key, keeper, wanted=exchange_tokens)
         self._http = httpx.AsyncClient(
-            auth=_KeyHeader(key),
             verify=trusted(ca_pem),
             timeout=httpx.Timeout(timeouts.attempt, connect=timeouts.connect),
             headers={"User-Agent": f"tinker-operator/{version('tinker-operator')}", "Accept": "application/json"},
@@ -85,6 +94,10 @@ class Transport:
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+
+    def hide(self, secret: SecretStr) -> None:
+        """Show a secret that goes with a call in no text either."""
+        self._redaction.hide(secret)
 
     def clean(self, text: str) -> str:
         """Give what may be shown of a text from the service."""
@@ -134,13 +147,53 @@ class Transport:
         text = "; ".join(named)
         raise InvalidResponse(f"The answer to {answer.call.title} is not what the Tinker API promises ({text})")
 
+    def decode(self, answer: Answer, read: Callable[[bytes], T]) -> T:
+        """Read an answer that is no JSON.
+
+        Args:
+            answer: It.
+            read: Reads its body; raises ValueError when it cannot.
+
+        Raises:
+            InvalidResponse: It could not.
+        """
+        try:
+            return read(answer.body)
+        except ValueError as fault:
+            cause = self.clean(str(fault))
+        raise InvalidResponse(f"The answer to {answer.call.title} is not what the Tinker API promises ({cause})")
+
     async def _attempt(self, call: Call, seconds: float) -> Answer:
-        outcome = await self._exchange(call, seconds)
+        """Send once under the key or under the token that stands for it, and again under a new one if it is refused."""
+        began = self.keeper.monotonic()
+        token = await self.tokens.current()
+        outcome = await self._exchange(call, token or self._key, seconds)
+        if token is not None and isinstance(outcome, Answer) and refuses_the_token(outcome):
+            left = max(seconds - (self.keeper.monotonic() - began), _SHORTEST_ATTEMPT)
+            outcome = await self._exchange(call, await self.tokens.instead_of(token), left)
+        return self._accepted(outcome)
+
+    async def _exchanged_key(self) -> SecretStr:
+        """Exchange the key for a token.
+
+        Raises:
+            TinkerError: Any below NoAnswer and StatusError, or InvalidResponse.
+        """
+        call = calls.auth_token()
+        outcome = await self._exchange(call, self._key, self.timeouts.attempt)
+        token = self.read(self._accepted(outcome), TokenMade).jwt
+        self.hide(token)
+        return token
+
+    def _accepted(self, outcome: Answer | TinkerError) -> Answer:
+        """Give an answer that may be acted upon; raise any other outcome."""
         if isinstance(outcome, TinkerError):
             raise outcome
-        return outcome
+        if HTTPStatus.OK <= outcome.status < HTTPStatus.MULTIPLE_CHOICES or outcome.status in outcome.call.answers:
+            return outcome
+        raise status_error(outcome, self._redaction)
 
-    async def _exchange(self, call: Call, seconds: float) -> Answer | TinkerError:
+    async def _exchange(self, call: Call, credential: SecretStr, seconds: float) -> Answer | TinkerError:
         """Return an error instead of raising it: raised here it would carry the request in its context."""
         if self._http.is_closed:
             return ServiceUnreachable(f"{call.title} was not sent: the connection is closed")
@@ -154,6 +207,7 @@ class Transport:
                     params=call.query or None,
                     content=call.content,
                     headers=_headers(call),
+                    auth=_KeyHeader(credential),
                 ) as response,
             ):
                 answering = True
@@ -162,13 +216,12 @@ class Transport:
             return fault_error(call, fault, self._redaction, answering=answering)
         if body is None:
             return InvalidResponse(f"The answer to {call.title} is larger than {LARGEST_ANSWER} bytes")
-        answer = Answer(call, response.status_code, response.headers, body)
-        return answer if response.is_success else status_error(answer, self._redaction)
+        return Answer(call, response.status_code, response.headers, body)
 
 
-def _headers(call: Call) -> list[tuple[str, str]]:
-    """All but reads say JSON, with or without a body, as the official client does."""
-    return [*call.headers] if call.method == "GET" else [("Content-Type", "application/json"), *call.headers]
+def _headers(call: Call) -> dict[str, str]:
+    """All but reads say JSON, with or without a body, as the official client does, unless the call says otherwise."""
+    return ({} if call.method == "GET" else {"Content-Type": "application/json"}) | dict(call.headers)
 
 
 async def _whole_body(response: httpx.Response) -> bytes | None:
