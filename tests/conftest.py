@@ -4,7 +4,7 @@ import os
 
 from hypothesis import settings
 
-pytest_plugins = ["tests.playground_fixtures"]
+pytest_plugins = ["tests.playground_fixtures", "tests.node_fixtures"]
 
 settings.register_profile("default", deadline=None)
 settings.register_profile("deep", deadline=None, max_examples=2000)

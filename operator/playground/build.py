@@ -1,7 +1,7 @@
 """Builds the control plane from Go modules, for a machine that cannot reach the published binaries.
 
 One binary is etcd, kube-apiserver, kube-controller-manager and kubectl, by the name it is called; go.sum ships with it,
-so every module is verified. `playground.binaries` asks it last.
+so every module is verified. `playground.binaries` asks it last, and `playground.node.programs` for those of a node.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -21,6 +22,26 @@ from playground.watched import run_watched
 
 _SOURCES = ("main.go", "go.mod", "go.sum")
 _REMEDY = "Set KUBEBUILDER_ASSETS to a folder with the binaries, or let this machine reach them or the Go modules."
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """What one build makes: a binary, and the names it is called by.
+
+    Attributes:
+        binary: Name of its file.
+        names: Links to it.
+        title: What it is, for the person who waits.
+        takes: How long it takes, for the same person.
+    """
+
+    binary: str
+    names: tuple[str, ...]
+    title: str
+    takes: str
+
+
+CONTROL_PLANE = Product("controlplane", BINARIES, "the control plane", "about 11 minutes on two cores, once")
 
 
 def source_folder() -> Path:
@@ -36,22 +57,22 @@ def build_key(settings: Settings, sources: Path) -> str:
     return f"built-v{settings.version}-{settings.platform}-{digest.hexdigest()[:16]}"
 
 
-def build(settings: Settings, reporter: Reporter, sources: Path, target: Path) -> None:
-    """Build the binary from `sources` into the empty folder `target` and link it under its four names.
+def build(
+    settings: Settings, reporter: Reporter, sources: Path, target: Path, product: Product = CONTROL_PLANE
+) -> None:
+    """Build the binary from `sources` into the empty folder `target` and link it under its names.
 
     Raises:
         SourceUnavailable: No Go, too little disk, or the build failed; the message names the log.
     """
     _check_disk(settings)
     toolchain = find_toolchain(settings, reporter, sources / "go.mod")
-    reporter.say(
-        f"Building Kubernetes {settings.version} with {toolchain.origin}: about 11 minutes on two cores, once."
-    )
-    binary = target / "controlplane"
-    Build(settings, reporter, toolchain, sources).run(binary)
-    for name in BINARIES:
+    reporter.say(f"Building {product.title} of Kubernetes {settings.version} with {toolchain.origin}: {product.takes}.")
+    binary = target / product.binary
+    Build(settings, reporter, toolchain, sources, product.title).run(binary)
+    for name in product.names:
         (target / name).symlink_to(binary.name)
-    if toolchain.scratch is not None:
+    if toolchain.scratch is not None and not settings.with_node:
         shutil.rmtree(toolchain.scratch, ignore_errors=True)
 
 
@@ -63,17 +84,19 @@ class Build:
         reporter: Told how far the build is.
         toolchain: The Go to build with.
         sources: Folder of main.go, go.mod and go.sum; only read.
+        title: What is built.
     """
 
-    def __init__(self, settings: Settings, reporter: Reporter, toolchain: Toolchain, sources: Path) -> None:
+    def __init__(self, settings: Settings, reporter: Reporter, toolchain: Toolchain, sources: Path, title: str) -> None:
         self._settings, self._reporter, self._toolchain, self._sources = settings, reporter, toolchain, sources
+        self._title = title
         self._log = settings.cache / "go" / "build.log"
 
     def run(self, binary: Path) -> None:
         """Fetch the modules, then compile and link them into `binary`."""
         packages = self._list_packages()
         flags = ["-mod=readonly", "-trimpath", "-buildvcs=false", f"-ldflags={_linker_flags(self._settings)}"]
-        with self._reporter.step("Compiling the control plane", "packages") as step:
+        with self._reporter.step(f"Compiling {self._title}", "packages") as step:
             compiled: list[str] = []
             self._go(
                 ["build", "-v", *flags, "-o", binary, "."],

@@ -22,9 +22,9 @@ _STAGING = ".staging-"
 _LOCK_POLL_SECONDS = 0.25
 
 
-def missing_from(folder: Path) -> tuple[str, ...]:
-    """Which of the four binaries the folder lacks (or has, but not executable)."""
-    return tuple(name for name in BINARIES if not os.access(folder / name, os.X_OK))
+def missing_from(folder: Path, names: tuple[str, ...] = BINARIES) -> tuple[str, ...]:
+    """Which of the binaries, by default the four, the folder lacks (or has, but not executable)."""
+    return tuple(name for name in names if not os.access(folder / name, os.X_OK))
 
 
 class Cache:
@@ -33,13 +33,14 @@ class Cache:
     Args:
         root: Made when it does not exist.
         reporter: Told while another process holds the lock.
+        names: What an entry holds when it is complete.
 
     Raises:
         BadSetting: The root cannot be made.
     """
 
-    def __init__(self, root: Path, reporter: Reporter) -> None:
-        self._root, self._reporter = root, reporter
+    def __init__(self, root: Path, reporter: Reporter, names: tuple[str, ...] = BINARIES) -> None:
+        self._root, self._reporter, self._names = root, reporter, names
         self._lock = filelock.FileLock(
             root / "lock"
         )  # one object: an entry may be made of another entry, and enter it again
@@ -51,7 +52,7 @@ class Cache:
 
     def complete(self, pattern: str) -> list[Path]:
         """The complete entries whose name matches the glob pattern."""
-        return [entry for entry in self._root.glob(pattern) if not missing_from(entry)]
+        return [entry for entry in self._root.glob(pattern) if not missing_from(entry, self._names)]
 
     def entry(self, name: str, make: Callable[[Path], None]) -> Path:
         """Answer the entry of that name; make it when it is not there, or not complete.
@@ -62,7 +63,7 @@ class Cache:
         """
         with self._locked():
             entry = self._root / name
-            if missing_from(entry):
+            if missing_from(entry, self._names):
                 self._make(entry, make)
             return entry
 

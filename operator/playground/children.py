@@ -10,10 +10,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from playground import keeper
+from playground.errors import ComponentFailed
 
 _GRACE_SECONDS = 5.0
 _LAST_WAIT_SECONDS = 2.0
@@ -134,6 +135,18 @@ def stop_all(children: Sequence[Child], grace_seconds: float = _GRACE_SECONDS) -
     deadline = time.monotonic() + grace_seconds
     for child in children:
         child.stop(max(0.0, deadline - time.monotonic()))
+
+
+def see_running(children: Iterable[Child]) -> None:
+    """See that every one still runs.
+
+    Raises:
+        ComponentFailed: One has died; the message ends with the tail of its log.
+    """
+    for child in children:
+        if not child.running:
+            message = f"{child.name} ended with status {child.exit_status}. The end of {child.log}:\n{child.tail()}\n"
+            raise ComponentFailed(message, "Read what it says, and start the control plane again.")
 
 
 def wait_until(

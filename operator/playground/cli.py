@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Never
 
@@ -23,6 +25,9 @@ from playground.errors import BadSetting, PlaygroundError
 from playground.ground import Ground
 from playground.interrupt import Interrupted, stop_signals
 from playground.kubectl import Kubectl
+from playground.node.command import joined, load
+from playground.node.programs import find_programs
+from playground.node.requirements import require_node
 from playground.progress import Reporter
 from playground.progress import reporter as reporter_for
 from playground.settings import Settings
@@ -78,19 +83,36 @@ _DIR = click.option(
 @click.command()
 @_DIR
 @click.option("--use-cluster", is_flag=True, help="Start nothing: use the cluster that KUBECONFIG points at.")
-def up(folder: Path, use_cluster: bool) -> None:
+@click.option(
+    "--node", "with_node", is_flag=True, help="Add a node, so that Pods run. Takes root, containerd and runc."
+)
+def up(folder: Path, use_cluster: bool, with_node: bool) -> None:
     """Start a control plane and stay until SIGTERM or Ctrl-C.
 
     Writes DIR/kubeconfig and DIR/bin/kubectl, and prints the path of the kubeconfig, one line on stdout, when the API
     server is ready. It begins empty each time. Logs are in DIR/logs. All its processes end with it, however it ends.
+
+    With --node Pods run too, and all of them end with it; images come from `tinker-playground load`. Pods reach this
+    machine, and nothing beyond it.
     """
     reporter = reporter_for(sys.stderr)
-    with stop_signals(), _cluster(folder, use_cluster, reporter) as cluster:
-        _stay(cluster, reporter)
+    if with_node:
+        _check_node(use_cluster)
+    settings = replace(Settings.from_environ(os.environ), with_node=with_node)
+    with stop_signals(), _cluster(folder, use_cluster, settings, reporter) as cluster, ExitStack() as joining:
+        checks = [cluster.check]
+        if with_node and isinstance(cluster, ControlPlane):
+            checks.append(joining.enter_context(joined(cluster, settings, reporter)).check)
+        _stay(cluster, checks, reporter)
 
 
-def _cluster(folder: Path, use_cluster: bool, reporter: Reporter) -> Cluster:
-    settings = Settings.from_environ(os.environ)
+def _check_node(use_cluster: bool) -> None:
+    if use_cluster:
+        raise BadSetting("--use-cluster and --node exclude each other.", "Leave one of them out.")
+    require_node()  # told before minutes go into getting the binaries
+
+
+def _cluster(folder: Path, use_cluster: bool, settings: Settings, reporter: Reporter) -> Cluster:
     Ground(folder).release()  # a folder that cannot be used is told before minutes go into getting the binaries
     if use_cluster:
         return UserCluster(folder, lambda: find(settings, reporter).folder / "kubectl", os.environ)
@@ -99,11 +121,12 @@ def _cluster(folder: Path, use_cluster: bool, reporter: Reporter) -> Cluster:
     return ControlPlane(folder, found.folder, reporter=reporter)
 
 
-def _stay(cluster: Cluster, reporter: Reporter) -> None:
+def _stay(cluster: Cluster, checks: Sequence[Callable[[], None]], reporter: Reporter) -> None:
     try:
         click.echo(cluster.admin_kubeconfig)
         while True:
-            cluster.check()
+            for check in checks:
+                check()
             time.sleep(_CHECK_SECONDS)
     except Interrupted as error:
         reporter.say(f"{error}: stopping.")
@@ -130,14 +153,20 @@ def crds(folder: Path, manifests: Path | None) -> None:
 
 
 @click.command()
-def warm() -> None:
+@click.option("--node", "with_node", is_flag=True, help="Those of a node, too; refused where no node can run.")
+def warm(with_node: bool) -> None:
     """Get the binaries, so that later starts take seconds, and print where they are from."""
+    if with_node:
+        require_node()
+    settings, reporter = replace(Settings.from_environ(os.environ), with_node=with_node), reporter_for(sys.stderr)
     with stop_signals():
-        found = find(Settings.from_environ(os.environ), reporter_for(sys.stderr))
-    click.echo(f"The binaries are from {found.origin}.")
+        click.echo(f"The binaries are from {find(settings, reporter).origin}.")
+        if with_node:
+            click.echo(f"Those of the node are from {find_programs(settings, reporter).origin}.")
 
 
 commands.add_command(up)
 commands.add_command(crds)
 commands.add_command(warm)
+commands.add_command(load)
 commands.add_command(demo)

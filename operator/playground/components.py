@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from playground.credentials import Credentials
+from playground.settings import SERVICE_RANGE
 
 LOOPBACK = "127.0.0.1"
 _ISSUER = "https://kubernetes.default.svc.cluster.local"
@@ -85,11 +86,16 @@ def api_server_command(program: Path, ports: Ports, credentials: Credentials) ->
         f"--etcd-cafile={credentials.etcd_ca}",
         f"--etcd-certfile={credentials.etcd_client.certificate}",
         f"--etcd-keyfile={credentials.etcd_client.key}",
-        "--authorization-mode=RBAC",
+        "--authorization-mode=Node,RBAC",  # Node: a kubelet reads the Secrets of its own Pods, and no others
+        "--enable-admission-plugins=NodeRestriction",
+        f"--kubelet-certificate-authority={credentials.ca}",
+        f"--kubelet-client-certificate={credentials.kubelet_client.certificate}",
+        f"--kubelet-client-key={credentials.kubelet_client.key}",
+        "--kubelet-preferred-address-types=InternalIP",  # nothing here resolves the name of a node
         f"--service-account-issuer={_ISSUER}",
         f"--service-account-key-file={keys}",
         f"--service-account-signing-key-file={keys}",
-        "--service-cluster-ip-range=10.0.0.0/24",
+        f"--service-cluster-ip-range={SERVICE_RANGE}",
         "--allow-privileged=true",
         "--shutdown-watch-termination-grace-period=1s",  # or one open watch delays the end by a minute
     ]

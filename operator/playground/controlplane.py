@@ -4,8 +4,8 @@
                               ^
                               └── kube-controller-manager: garbage collection, service accounts, Jobs
 
-There is no kubelet: Jobs get Pods, and the Pods stay Pending. `tinker-playground up`, the demonstration and the test
-fixtures start it. It begins empty, and ends with the process that started it.
+There is no kubelet: Jobs get Pods, and the Pods stay Pending, unless a `playground.node.Node` joins. `tinker-playground
+up`, the demonstration and the test fixtures start it. It begins empty, and ends with the process that started it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from playground.children import Child, stop_all
+from playground.children import Child, see_running, stop_all
 from playground.cluster import TOKEN_SECONDS, service_account_kubeconfig
 from playground.components import (
     LOOPBACK,
@@ -33,6 +33,7 @@ from playground.errors import ComponentFailed
 from playground.ground import Ground
 from playground.kubeconfig import certificate_user, write_kubeconfig
 from playground.kubectl import Kubectl
+from playground.pki import Authority
 from playground.probe import Probe
 from playground.progress import Reporter, Silence, Step
 from playground.settings import BINARIES
@@ -108,6 +109,11 @@ class ControlPlane:
         return self._credentials.ca.read_text()
 
     @property
+    def authority(self) -> Authority:
+        """The cluster's certificate authority, for who joins the cluster."""
+        return self._credentials.authority
+
+    @property
     def kubectl(self) -> Kubectl:
         """The real kubectl, as administrator."""
         return Kubectl(self.bin / "kubectl", self.admin_kubeconfig)
@@ -154,12 +160,7 @@ class ControlPlane:
         Raises:
             ComponentFailed: One has died; the message ends with the tail of its log.
         """
-        for child in self._children.values():
-            if not child.running:
-                message = (
-                    f"{child.name} ended with status {child.exit_status}. The end of {child.log}:\n{child.tail()}\n"
-                )
-                raise ComponentFailed(message, "Read what it says, and start the control plane again.")
+        see_running(self._children.values())
 
     def stop_api_server(self) -> None:
         """End the API server alone, as a crash or an upgrade would; every connection to it breaks."""
@@ -226,8 +227,12 @@ class ControlPlane:
         return write_kubeconfig(path, self.url, self.ca_pem, certificate_user(getattr(self._credentials, identity)))
 
     def _spawn(self, name: str, command: Sequence[str | Path]) -> None:
-        # etcd refuses a flag that its environment sets as well.
-        environ = {key: value for key, value in os.environ.items() if not key.startswith("ETCD_")}
+        # etcd refuses a flag that its environment sets as well; the API server would call a node through a proxy.
+        environ = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith("ETCD_") and not key.upper().endswith("_PROXY")
+        }
         self._children[name] = Child(name, command, self.folder / "logs" / f"{name}.log", environ)
 
     def _await(self, path: str, deadline: float, step: Step) -> None:

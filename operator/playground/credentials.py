@@ -1,7 +1,8 @@
 """All keys and certificates that one control plane needs, made at once.
 
 `playground.controlplane` calls `make_credentials`; `playground.components` names the files on the command lines. etcd
-has a certificate authority of its own: a client of the API server must not be able to go past it.
+has a certificate authority of its own: a client of the API server must not be able to go past it. The cluster's
+authority stays in memory, for the certificates of a node that joins later.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from playground.pki import Authority, Identity, service_account_key
+from playground.settings import SERVICE_ADDRESS
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +20,9 @@ class Credentials:
     """The files that the components prove and check identities with.
 
     Attributes:
-        ca: Certificate of the cluster's authority.
+        authority: The cluster's authority.
         api_server: Serving certificate of the API server.
+        kubelet_client: The API server's client certificate for kubelets.
         admin: Client certificate of the administrator.
         controller_manager: Client certificate of the controller manager.
         etcd_ca: Certificate of etcd's own authority.
@@ -28,14 +31,20 @@ class Credentials:
         service_accounts: Key that signs and checks the tokens of service accounts.
     """
 
-    ca: Path
+    authority: Authority
     api_server: Identity
+    kubelet_client: Identity
     admin: Identity
     controller_manager: Identity
     etcd_ca: Path
     etcd: Identity
     etcd_client: Identity
     service_accounts: Path
+
+    @property
+    def ca(self) -> Path:
+        """Certificate of the cluster's authority."""
+        return self.authority.path
 
 
 def make_credentials(folder: Path, now: datetime) -> Credentials:
@@ -48,8 +57,9 @@ def make_credentials(folder: Path, now: datetime) -> Credentials:
     folder.mkdir(mode=0o700)
     cluster, etcd = Authority("ca", folder, now), Authority("etcd-ca", folder, now)
     return Credentials(
-        ca=cluster.path,
-        api_server=cluster.issue_server("kube-apiserver"),
+        authority=cluster,
+        api_server=cluster.issue_server("kube-apiserver", addresses=(SERVICE_ADDRESS,)),
+        kubelet_client=cluster.issue_client("kubelet-client", "kube-apiserver", ("system:masters",)),
         admin=cluster.issue_client("admin", "admin", ("system:masters",)),
         controller_manager=cluster.issue_client("controller-manager", "system:kube-controller-manager"),
         etcd_ca=etcd.path,

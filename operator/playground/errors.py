@@ -6,7 +6,7 @@ PlaygroundError
 │   ├── ChecksumMismatch  what was downloaded is not what was published
 │   └── DownloadCut       the connection broke before the end, again and again
 ├── NoBinaries            every source was asked and none had them
-├── ComponentFailed       etcd, the API server or the controller manager did not start, or died
+├── ComponentFailed       a process of the control plane or of a node did not start, or died
 └── KubectlFailed         kubectl ended with an error
 """
 
@@ -51,7 +51,7 @@ class NoBinaries(PlaygroundError):
 
 
 class ComponentFailed(PlaygroundError):
-    """A process of the control plane did not come up or died; the message ends with the tail of its log."""
+    """A process of the control plane or of a node did not come up or died; the message tells its log."""
 
 
 class KubectlFailed(PlaygroundError):

@@ -13,7 +13,7 @@ import filelock
 from playground.errors import BadSetting
 
 _MARKER = ".tinker-playground"
-_OURS = ("etcd", "pki", "logs", "bin", "kubeconfig")
+_OURS = ("etcd", "pki", "logs", "bin", "node", "kubeconfig")
 
 
 class Ground:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -69,15 +70,16 @@ class Authority:
         """Its certificate as PEM."""
         return self._certificate.public_bytes(serialization.Encoding.PEM).decode()
 
-    def issue_server(self, name: str, *, own_client: bool = False) -> Identity:
+    def issue_server(self, name: str, *, addresses: Sequence[str] = (), own_client: bool = False) -> Identity:
         """Issue a certificate for a server on loopback.
 
         Args:
             name: Common name and file name.
+            addresses: IP addresses at which it is to be reached beside loopback.
             own_client: Whether the server calls itself with it, as etcd does.
         """
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, *([ExtendedKeyUsageOID.CLIENT_AUTH] if own_client else [])]
-        return self._issue(name, name, (), usages)
+        return self._issue(name, name, (), usages, addresses)
 
     def issue_client(self, name: str, common_name: str, groups: tuple[str, ...] = ()) -> Identity:
         """Issue a certificate for a client.
@@ -90,13 +92,18 @@ class Authority:
         return self._issue(name, common_name, groups, [ExtendedKeyUsageOID.CLIENT_AUTH])
 
     def _issue(
-        self, name: str, common_name: str, groups: tuple[str, ...], usages: list[x509.ObjectIdentifier]
+        self,
+        name: str,
+        common_name: str,
+        groups: tuple[str, ...],
+        usages: list[x509.ObjectIdentifier],
+        addresses: Sequence[str] = (),
     ) -> Identity:
         key = ec.generate_private_key(ec.SECP256R1())
         builder = self._builder(_name(common_name, groups), key.public_key())
         builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         if ExtendedKeyUsageOID.SERVER_AUTH in usages:
-            builder = builder.add_extension(_LOOPBACK, critical=False)
+            builder = builder.add_extension(_reached_at(addresses), critical=False)
         certificate = builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
         identity = Identity(self._folder / f"{name}.crt", self._folder / f"{name}.key")
         identity.certificate.write_bytes(certificate)
@@ -137,11 +144,7 @@ def _write_private(path: Path, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateK
         file.write(pem)
 
 
-_LOOPBACK = x509.SubjectAlternativeName(
-    [
-        x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
-        x509.DNSName("localhost"),
-        x509.DNSName("kubernetes"),
-        x509.DNSName("kubernetes.default.svc"),
-    ]
-)
+def _reached_at(addresses: Sequence[str]) -> x509.SubjectAlternativeName:
+    names = ("localhost", "kubernetes", "kubernetes.default.svc")
+    ips = [x509.IPAddress(ipaddress.ip_address(address)) for address in ("127.0.0.1", *addresses)]
+    return x509.SubjectAlternativeName([*ips, *map(x509.DNSName, names)])

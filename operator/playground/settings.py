@@ -16,6 +16,9 @@ import platformdirs
 from playground.errors import BadSetting
 
 BINARIES = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
+NODE_BINARIES = ("kubelet", "kube-scheduler")
+SERVICE_RANGE = "10.0.0.0/24"  # of cluster addresses; seen by Pods only, so it may be the machine's network as well
+SERVICE_ADDRESS = "10.0.0.1"  # the first of them is the API server's, as in every cluster
 KUBERNETES_VERSION = "1.35.4"
 _INDEX_URL = "https://raw.githubusercontent.com/kubernetes-sigs/controller-tools/HEAD/envtest-releases.yaml"
 _RELEASE_URL = "https://dl.k8s.io/release"
@@ -39,6 +42,7 @@ class Settings:
         search_path: Value of PATH in which `go` and `kubectl` are looked up; None for the process's own.
         build_bytes: Free disk space without which a build is not begun.
         platform: Go's name of operating system and architecture, such as `linux-amd64`.
+        with_node: Whether the programs of a node are wanted too: what one build compiled is then kept for the other.
     """
 
     cache: Path
@@ -53,6 +57,7 @@ class Settings:
     search_path: str | None = None
     build_bytes: int = 6_000_000_000
     platform: str = "linux-amd64"
+    with_node: bool = False
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
