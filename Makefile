@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: all demo test check lint types contracts crds proto pure clean help
+.PHONY: all demo test bench check lint types contracts crds proto pure clean help
 .DEFAULT_GOAL := all
 
 all: $(READY) ## make the virtual environment with everything in it
@@ -22,6 +22,10 @@ demo: $(READY) ## a corrupted run comes back by itself; KEEP=1 leaves everything
 test: $(READY) ## every test: pure, over HTTP, and on a real API server
 	@$(BIN)/tinker-playground warm
 	@$(BIN)/python -m pytest $(ARGS)
+
+bench: $(READY) ## measure against named baselines and write docs/bench.md; ARGS=--short only sees that it works
+	@$(BIN)/tinker-playground warm
+	@$(BIN)/python -m tests.bench --date $(or $(DATE),$(shell date -u +%Y-%m-%d)) $(ARGS)
 
 check: lint types contracts pure ## what answers within a minute, for every save
 

@@ -1,0 +1,162 @@
+"""The bench, small: every program and every baseline does its work, and what is false is told. No time counts."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pytest
+from tests.bench import client, inspection, page, recovery
+from tests.bench.contest import OURS
+from tests.bench.outcome import Claim, Outcome, Series, Untrue, quantile, ratio
+
+from playground.controlplane import ControlPlane
+
+MIB = client.MIB
+COSTS = {"wall_seconds", "cpu_seconds", "grown_bytes", "ready_cpu_seconds", "ready_bytes"}
+
+
+def contenders(outcome: Outcome) -> set[tuple[str, str]]:
+    return {(one.job, one.contender) for one in outcome.series}
+
+
+def downloads(grown: Sequence[float]) -> list[Series]:
+    return [
+        Series("download 2,048 MiB", OURS, {"grown_bytes": grown}),
+        Series("list 1 run", OURS, {"grown_bytes": [1e9]}),
+    ]
+
+
+def outcomes(seconds: float = 2.0) -> list[Outcome]:
+    """What the three programs could have found; the baseline always takes a second and 2 MiB."""
+
+    def costs(job: str, name: str, amount: float) -> Series:
+        values = {name: 2 * amount * MIB if name.endswith("bytes") else amount for name in COSTS}
+        return Series(job, name, {quantity: [value] for quantity, value in values.items()})
+
+    pairs = [costs("job", OURS, seconds), costs("job", "baseline", 1.0)]
+    delays = [Series("1 run", name, {"delay_seconds": [1.0, 9.0]}) for name in (OURS, "loop")]
+    return [
+        Outcome("client", {"seed": 7}, pairs, [Claim("Little memory.", holds=True)]),
+        Outcome("inspection", {"seed": 7}, pairs),
+        Outcome("recovery", {"seed": 7, "poll_seconds": 1.0}, delays),
+    ]
+
+
+@pytest.mark.http
+def test_our_client_and_the_sdk_do_the_same_jobs_and_ours_keeps_its_memory() -> None:
+    """Both list, get and download the same, or the program ends with Untrue."""
+    sizes = client.Sizes(runs=120, gets=20, at_once=8, download_mib=8, repetitions=1, downloads=1)
+    outcome = client.measure(sizes, seed=3)
+
+    jobs = ["list 120 runs", "get 20 runs, one by one", "get 20 runs, 8 at once", "download 8 MiB"]
+    both = {(job, name) for job in jobs for name in (OURS, client.SDK)}
+    assert contenders(outcome) == both | {(jobs[-1], client.SDK_SAFE)}
+    assert all(one.values.keys() == COSTS | {"requests"} for one in outcome.series)
+    requests = {one.contender: median(one.values["requests"]) for one in outcome.of(jobs[1])}
+    assert requests[OURS] == 21
+    assert [claim.holds for claim in outcome.claims] == [True]
+
+
+@pytest.mark.http
+def test_the_inspection_and_numpy_find_the_same_values() -> None:
+    """Every NaN and infinity that was planted, by tensor, in each type."""
+    outcome = inspection.measure(16, 1, seed=3)
+
+    assert contenders(outcome) == {
+        (f"scan 16 MiB of {dtype}", name) for dtype in inspection.TYPES for name in (OURS, inspection.NUMPY)
+    }
+    assert all(one.values.keys() == COSTS for one in outcome.series)
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize(
+    "found",
+    [
+        {"tensors": 2, "counts": {"a": 1}, "odd": []},
+        {"tensors": 1, "counts": {"a": 2}, "odd": []},
+        {"tensors": 2, "counts": {"a": 2}, "odd": ["the rank is another one"]},
+    ],
+    ids=["a value overlooked", "a tensor overlooked", "a fault that is none"],
+)
+def test_an_inspection_that_is_wrong_is_no_measurement(tmp_path: Path, found: Any) -> None:
+    """However fast it was."""
+    contest = inspection.contest_of(inspection.Adapter(tmp_path, "F32", {"a": 2}), 2)
+    contest.check({"tensors": 2, "counts": {"a": 2}, "odd": []})
+
+    with pytest.raises(Untrue):
+        contest.check(found)
+
+
+@pytest.mark.cluster
+def test_the_operator_and_the_loop_hand_over_every_run(control_plane: ControlPlane, tmp_path: Path) -> None:
+    """From the newest checkpoint, to a live run of its own, or the program ends with Untrue."""
+    outcome = recovery.measure(control_plane, recovery.Sizes(many=3, samples_of_one=1, samples_of_many=3), 3, tmp_path)
+
+    assert contenders(outcome) == {
+        (job, name) for job in ("1 run corrupted at once", "3 runs corrupted at once") for name in (OURS, recovery.LOOP)
+    }
+    assert [len(one.values["delay_seconds"]) for one in outcome.series] == [1, 3, 1, 3]
+    assert all(delay > 0 for one in outcome.series for delay in one.values["delay_seconds"])
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize(
+    ("grown", "holds"),
+    [([MIB, 64 * MIB], True), ([MIB, 64 * MIB + 1], False)],
+    ids=["the limit itself holds", "one byte more in one turn does not"],
+)
+def test_the_claim_about_memory_is_judged_by_the_worst_download(grown: list[float], *, holds: bool) -> None:
+    """And by no other job; the program exits 1 when it does not hold."""
+    assert client.memory_claim(downloads(grown), 2048).holds is holds
+
+
+@pytest.mark.pure
+def test_the_page_is_made_of_the_outcomes_alone(tmp_path: Path) -> None:
+    """Ratios, quantiles, claims, the machine and the date; and a picture for each part."""
+    page.write(tmp_path, outcomes(), {"CPU": "a fast one"}, "2026-01-31")
+
+    text = (tmp_path / "bench.md").read_text()
+    assert "| Date | 2026-01-31 |" in text
+    assert "| CPU | a fast one |" in text
+    assert "- Little memory. Holds." in text
+    assert "| *ours / baseline* | **2.0** | **2.0** | **2.0** |" in text
+    assert f"| 1 run | {OURS} | 2 | 1.00 | 9.00 | 9.00 | 0.00 | 8.00 |" in text
+    assert str(tmp_path) not in text
+    assert sorted(path.name for path in tmp_path.glob("*.svg")) == [
+        f"bench-{name}.svg" for name in ("client", "inspection", "recovery")
+    ]
+
+
+@pytest.mark.pure
+def test_the_same_outcomes_give_the_same_page(tmp_path: Path) -> None:
+    """Whether they come from a program or from its JSON."""
+    for outcome in outcomes():
+        outcome.write(tmp_path / f"{outcome.program}.json")
+    read = [Outcome.read(tmp_path / f"{outcome.program}.json") for outcome in outcomes()]
+    pages = []
+    for number, found in enumerate((outcomes(), read)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        page.write(folder, found, {}, "2026-01-31")
+        pages.append({path.name: path.read_text() for path in folder.iterdir()})
+
+    assert pages[0] == pages[1]
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize(
+    ("values", "part", "expected"),
+    [([5.0], 0.99, 5.0), ([4.0, 1.0, 3.0, 2.0], 0.5, 2.0), (list(map(float, range(1, 101))), 0.99, 99.0)],
+    ids=["one value is every quantile", "the lower of two middles", "of a hundred the last but one"],
+)
+def test_a_quantile_is_a_value_that_was_measured(values: list[float], part: float, expected: float) -> None:
+    """Nearest rank: nothing is interpolated."""
+    assert quantile(values, part) == expected
+
+
+@pytest.mark.pure
+def test_nothing_is_divided_by_what_is_too_small() -> None:
+    """A ratio to the allocator's noise says nothing."""
+    assert ratio([3.0], [1.0], least=1.0) is None
+    assert ratio([3.0, 1.0, 2.0], [4.0]) == pytest.approx(0.5)
