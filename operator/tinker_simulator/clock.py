@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 Clock = Callable[[], datetime]
+MOST_AHEAD = timedelta(days=365_000)
 
 
 def to_text(moment: datetime) -> str:
@@ -31,8 +32,10 @@ class MovableClock:
         """Move forward by `by`; a negative amount is the caller's mistake.
 
         Raises:
-            ValueError: `by` is negative.
+            ValueError: `by` is negative, or leads beyond what can be reckoned with.
         """
         if by < timedelta():
             raise ValueError("The clock only moves forward. Give a positive number of seconds.")
+        if self.ahead + by > MOST_AHEAD:
+            raise ValueError("The clock moves a thousand years ahead at most. Give fewer seconds.")
         self.ahead += by

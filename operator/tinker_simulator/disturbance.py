@@ -1,6 +1,5 @@
 """Carries out ordered faults on the wire: around every request but the administrator's own."""
 
-import asyncio
 import json
 
 from aiohttp import web
@@ -18,7 +17,7 @@ async def disturbed(book: FaultBook, request: web.Request, handler: Handler) -> 
     """Answer a request as the faults in force want it answered."""
     for rule in book.met_by(f"{request.method} {request.path}"):
         if rule.kind is FaultKind.LATENCY:
-            await asyncio.sleep(rule.delay or 0)
+            await book.held_up(rule.delay or 0)
         else:
             return await _met(rule, request, handler)
     return await handler(request)

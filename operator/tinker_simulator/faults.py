@@ -3,8 +3,10 @@
 They live in memory: a restarted simulator is a sound one (its corrupted runs and broken checkpoints stay as they are).
 """
 
+import asyncio
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
@@ -148,6 +150,7 @@ class FaultBook:
     def __init__(self, monotonic: Monotonic) -> None:
         self._monotonic = monotonic
         self._ordered: list[_Ordered] = []
+        self._cleared = asyncio.Event()
         self.behaviour = Behaviour()
 
     def order(self, rule: FaultRule) -> None:
@@ -160,9 +163,16 @@ class FaultBook:
         self.behaviour = behaviour
 
     def clear(self) -> None:
-        """End every fault, and behave as in the beginning."""
+        """End every fault, also of those whom one holds up at the moment, and behave as in the beginning."""
         self._ordered.clear()
+        self._cleared.set()
+        self._cleared = asyncio.Event()
         self.behaviour = Behaviour()
+
+    async def held_up(self, seconds: float) -> None:
+        """Wait so long, or until every fault ends."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._cleared.wait(), seconds)
 
     def in_force(self) -> tuple[FaultRule, ...]:
         """The rules that can still meet a request."""

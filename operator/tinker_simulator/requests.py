@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from tinker_simulator.answers import ApiError
 
 RunMetadata = dict[str, str]
-Sequence = Annotated[int, Field(ge=0)]
+LARGEST = 2**63 - 1  # of what the state file takes
+Sequence = Annotated[int, Field(ge=0, le=LARGEST)]
 
 
 class Body(BaseModel):
@@ -21,7 +22,7 @@ class Lora(Body):
     """The adapter asked for."""
 
     rank: int
-    seed: int | None = None
+    seed: Annotated[int, Field(ge=-LARGEST, le=LARGEST)] | None = None
     train_unembed: bool = True
     train_mlp: bool = True
     train_attn: bool = True

@@ -1,13 +1,21 @@
 """Bodies and queries of the REST and session routes, as far as the simulator reads them."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from aiohttp import web
-from pydantic import AwareDatetime, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, AwareDatetime, Field, SecretStr, ValidationError
 
 from tinker_simulator.requests import Body, BodyType, RunMetadata, Sequence, unprocessable
 
 FinishType = Literal["success", "errored", "interrupted"]
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("lies outside the calendar") from None
 
 
 class CreateSession(Body):
@@ -79,7 +87,7 @@ class FateOfClient(Body):
 class SearchCursor(Body):
     """The last session of the page before."""
 
-    last_created_at: AwareDatetime
+    last_created_at: Annotated[AwareDatetime, AfterValidator(_in_utc)]
     last_session_id: str
 
 

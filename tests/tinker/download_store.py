@@ -80,6 +80,7 @@ class FakeStore:
         chunked_rest: The same, for ranges alone.
         pause: Seconds between two pieces.
         excess: Bytes that its Content-Length claims beside those that it sends.
+        heeds_conditions: Whether it knows If-Range; one that does not sends the rest of whatever it has.
     """
 
     files: dict[str, Content]
@@ -96,6 +97,7 @@ class FakeStore:
     redirect: str | None = None
     pause: float = 0.0
     excess: int = 0
+    heeds_conditions: bool = True
     asked: list[Any] = field(default_factory=list)
     numbers: list[str | None] = field(default_factory=list)
     sent: int = 0
@@ -133,7 +135,7 @@ class FakeStore:
         if self.dated:
             headers["Last-Modified"] = f"Thu, 01 Jan 2026 00:00:{content.seed:02} GMT"
         status, asked = 200, request.headers.get("Range", "")
-        held = request.headers.get("If-Range") in {etag, headers.get("Last-Modified")}
+        held = not self.heeds_conditions or request.headers.get("If-Range") in {etag, headers.get("Last-Modified")}
         if self.ranges and asked and held:
             begin, status = int(asked.removeprefix("bytes=").rstrip("-")), 206
             headers["Content-Range"] = f"bytes {begin}-{content.size - 1}/{content.size}"

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tinker_operator.tinker import Timeouts, TinkerClient, TinkerPath, transport
+from tinker_operator.tinker import Timeouts, TinkerClient, TinkerPath, exchange
 from tinker_operator.tinker.errors import (
     CallNotPossible,
     InvalidResponse,
@@ -167,7 +167,7 @@ async def test_a_body_that_never_ends_is_given_up(connect: Connect) -> None:
 
 
 async def test_a_body_without_bounds_is_not_read_into_memory(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "LARGEST_ANSWER", 1000)
+    monkeypatch.setattr(exchange, "LARGEST_ANSWER", 1000)
 
     def service(_: httpx.Request) -> httpx.Response:
         return httpx.Response(200, stream=Chunks([b"x" * 600, b"x" * 600, AssertionError("read on")]))

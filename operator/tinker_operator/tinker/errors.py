@@ -8,6 +8,7 @@ message to decide.
     │   └── InvalidTinkerPath      a text that is no tinker:// path
     ├── NoAnswer                   no whole answer arrived
     │   ├── ServiceUnreachable     no connection, or it broke before an answer        transient
+    │   │   └── ClientClosed       the client was left; nothing was sent, none repeats it transient
     │   ├── ServiceTimeout         no answer within our time                          transient
     │   └── TlsFault               the certificate or the handshake was refused
     ├── StatusError                the service answered with an error status
@@ -87,6 +88,13 @@ class NoAnswer(TinkerError):
 
 class ServiceUnreachable(NoAnswer, transient=True, remedy="Check the base URL, DNS and the network policy."):
     """No connection could be made, or it broke before an answer came."""
+
+
+class ClientClosed(ServiceUnreachable, transient=True, remedy="Call it on a client that is not closed."):
+    """The client was closed before the call, or while it went on; the same call can succeed on another client.
+
+    Transient for whoever makes a new client; the closed one never repeats anything.
+    """
 
 
 class ServiceTimeout(NoAnswer, transient=True, remedy="Check the network and the health of the service."):

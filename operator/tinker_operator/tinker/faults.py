@@ -141,6 +141,19 @@ def status_error(answer: Answer, redaction: Redaction) -> StatusError:
     )
 
 
+def exchange_error(refusal: StatusError) -> TinkerError:
+    """Give the error of a key that could not be exchanged, to be raised by the call that it was exchanged for.
+
+    What the refusal seems to say of a resource, a route or an argument is said of the exchange: whoever made the call
+    would take a 404 for the absence of a run. What speaks of the key, of the pace or of the service stays.
+    """
+    if isinstance(refusal, Unauthorized | Forbidden | BillingRequired) or refusal.transient:
+        return refusal
+    return UnexpectedStatus(
+        refusal.message, "Connect without tokens, or see the log of the Tinker service.", status=refusal.status
+    )
+
+
 def retry_after(headers: httpx.Headers) -> float | None:
     """Read how many seconds the service asks us to wait; a date counts from the answer's own `Date`, not our clock."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):

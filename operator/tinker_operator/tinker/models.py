@@ -35,7 +35,7 @@ def _known_type(value: object) -> object:
     return value
 
 
-def _in_utc(value: datetime) -> datetime:
+def in_utc(value: datetime) -> datetime:
     """Read a time without a zone as UTC, and any other in UTC."""
     if value.tzinfo is None:
         return value.replace(tzinfo=UTC)
@@ -56,7 +56,7 @@ def _as_text_mapping(value: object) -> object:
 
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
-UtcTime = Annotated[datetime, AfterValidator(_in_utc)]
+UtcTime = Annotated[datetime, AfterValidator(in_utc)]
 Metadata = Annotated[dict[str, str], BeforeValidator(_as_text_mapping)]
 KnownType = Annotated[CheckpointType, BeforeValidator(_known_type)]
 

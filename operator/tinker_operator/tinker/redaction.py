@@ -17,6 +17,8 @@ _MOST_SECRETS: Final = 16
 """Of the tokens that come and go, so many of the latest are remembered."""
 _LOOKS_LIKE_A_KEY: Final = re.compile(r"(?:tml-|eyJ)[\w.~+/=-]*")
 _URL_WITH_QUERY: Final = re.compile(r"(\w+://[^\s?#\"'<>]+)[?#][^\s\"'<>]*")
+_SIGNED_PATH: Final = re.compile(r"(?<=[\w/])\?[\w.~%-]+=[^\s\"'<>]*")
+"""The query of an address that is told without its host, as stores do."""
 _USER_IN_URL: Final = re.compile(r"(\w+://)[^\s/@\"'<>]+@")
 
 
@@ -42,6 +44,7 @@ class Redaction:
             text = _without(text, secret)
         text = _LOOKS_LIKE_A_KEY.sub(HIDDEN, text)
         text = _USER_IN_URL.sub(r"\1", _URL_WITH_QUERY.sub(r"\1", text))
+        text = _SIGNED_PATH.sub("", text)
         line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
         return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 

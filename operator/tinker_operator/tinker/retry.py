@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
-from tinker_operator.tinker.errors import Conflict, StatusError, TinkerError
+from tinker_operator.tinker.errors import ClientClosed, Conflict, StatusError, TinkerError
 
 T = TypeVar("T")
 _STEEPEST = 32  # doublings beyond this only overflow
@@ -68,8 +68,11 @@ class RetryPolicy:
 
 
 def may_repeat(error: BaseException) -> bool:
-    """Say whether a failed call may be sent again: what the service says stands, except that a conflict never may."""
-    if isinstance(error, Conflict) or not isinstance(error, TinkerError):
+    """Say whether a failed call may be sent again: what the service says stands, except that a conflict never may.
+
+    Nor may what a closed client refused: nobody opens it again, so that repeating would only wait, or never end.
+    """
+    if isinstance(error, Conflict | ClientClosed) or not isinstance(error, TinkerError):
         return False
     if isinstance(error, StatusError) and error.should_retry is not None:
         return error.should_retry

@@ -128,6 +128,7 @@ class SamplingCalls(Connection):
                 return await self._transport.ask(call, FutureSubmitted)
             except RateLimited as error:
                 wait, end = max(pause, error.retry_after or 0.0), deadline
+                faults, patience = 0, keeper.monotonic() + wait + retry.total_seconds
                 last: TinkerError = error
             except TinkerError as error:
                 faults += 1

@@ -88,6 +88,12 @@ def refuses_the_token(answer: Answer) -> bool:
     return answer.status == HTTPStatus.UNAUTHORIZED and 'error="invalid_token"' in challenge
 
 
+def sendable(token: SecretStr) -> bool:
+    """Say whether a token can be a header's value; judged in a frame that raises nothing and so shows nothing."""
+    text = token.get_secret_value()
+    return text.isascii() and text.isprintable() and " " not in text
+
+
 def _life(token: SecretStr) -> float:
     """Read how many seconds lie between a token's making and its end. Its signature is the service's affair."""
     try:

@@ -5,7 +5,7 @@ hold the request, and with it the key, so an error here neither refers to one no
 """
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from http import HTTPStatus
 from importlib.metadata import version
@@ -16,31 +16,19 @@ from pydantic import BaseModel, RootModel, SecretStr, ValidationError
 
 from tinker_operator.tinker import calls
 from tinker_operator.tinker.calls import Call
-from tinker_operator.tinker.errors import InvalidResponse, ServiceUnreachable, TinkerError
-from tinker_operator.tinker.faults import CAUGHT, Answer, fault_error, status_error
+from tinker_operator.tinker.errors import ClientClosed, InvalidResponse, ServiceTimeout, StatusError, TinkerError
+from tinker_operator.tinker.exchange import exchanged
+from tinker_operator.tinker.faults import Answer, exchange_error, status_error
 from tinker_operator.tinker.models import TokenMade
 from tinker_operator.tinker.redaction import Redaction
 from tinker_operator.tinker.retry import RetryPolicy, Timekeeper, repeated
 from tinker_operator.tinker.settings import Timeouts, checked_base_url, checked_key, trusted
-from tinker_operator.tinker.tokens import Tokens, refuses_the_token
+from tinker_operator.tinker.tokens import Tokens, refuses_the_token, sendable
 
 M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
-LARGEST_ANSWER: Final = 64 * 1024 * 1024
 _MOST_FAULTS_NAMED: Final = 3
 _SHORTEST_ATTEMPT: Final = 1.0
-
-
-class _KeyHeader(httpx.Auth):
-    """Adds what proves the owner to a request as it leaves; nothing that lives longer holds it in clear."""
-
-    def __init__(self, credential: SecretStr) -> None:
-        self._credential = credential
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Set the header on the one request that leaves."""
-        request.headers["X-API-Key"] = self._credential.get_secret_value()
-        yield request
 
 
 class Transport:
@@ -165,25 +153,53 @@ class Transport:
 
     async def _attempt(self, call: Call, seconds: float) -> Answer:
         """Send once under the key or under the token that stands for it, and again under a new one if it is refused."""
-        began = self.keeper.monotonic()
-        token = await self.tokens.current()
-        outcome = await self._exchange(call, token or self._key, seconds)
+        until = self.keeper.monotonic() + seconds
+        token = await self._token(call, seconds, self.tokens.current())
+        outcome = await self._exchange(call, token or self._key, self._left(until))
         if token is not None and isinstance(outcome, Answer) and refuses_the_token(outcome):
-            left = max(seconds - (self.keeper.monotonic() - began), _SHORTEST_ATTEMPT)
-            outcome = await self._exchange(call, await self.tokens.instead_of(token), left)
+            fresh = await self._token(call, self._left(until), self.tokens.instead_of(token))
+            outcome = await self._exchange(call, fresh or self._key, self._left(until))
         return self._accepted(outcome)
+
+    def _left(self, until: float) -> float:
+        return max(until - self.keeper.monotonic(), _SHORTEST_ATTEMPT)
+
+    async def _token(
+        self, call: Call, seconds: float, asked: Coroutine[Any, Any, SecretStr | None]
+    ) -> SecretStr | None:
+        """Wait for a token no longer than for an answer, whoever else waits for one.
+
+        Raises:
+            ServiceTimeout: There is none in time; nothing was sent.
+            TinkerError: The exchange failed.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                return await asked
+        except TimeoutError:
+            waited = seconds
+        raise ServiceTimeout(f"{call.title} was not sent: there was no token for it within {waited:g} s")
 
     async def _exchanged_key(self) -> SecretStr:
         """Exchange the key for a token.
 
         Raises:
-            TinkerError: Any below NoAnswer and StatusError, or InvalidResponse.
+            TinkerError: Any below NoAnswer, of StatusError those that speak of the key, the pace or a fault of the
+                service, or InvalidResponse.
         """
         call = calls.auth_token()
         outcome = await self._exchange(call, self._key, self.timeouts.attempt)
-        token = self.read(self._accepted(outcome), TokenMade).jwt
-        self.hide(token)
-        return token
+        try:
+            answer = self._accepted(outcome)
+        except StatusError as refusal:
+            error = exchange_error(refusal)
+        else:
+            token = self.read(answer, TokenMade).jwt
+            self.hide(token)
+            if sendable(token):
+                return token
+            error = InvalidResponse(f"The answer to {call.title} gives a token that cannot be sent")
+        raise error
 
     def _accepted(self, outcome: Answer | TinkerError) -> Answer:
         """Give an answer that may be acted upon; raise any other outcome."""
@@ -194,41 +210,7 @@ class Transport:
         raise status_error(outcome, self._redaction)
 
     async def _exchange(self, call: Call, credential: SecretStr, seconds: float) -> Answer | TinkerError:
-        """Return an error instead of raising it: raised here it would carry the request in its context."""
+        """Make one request; see `exchanged`."""
         if self._http.is_closed:
-            return ServiceUnreachable(f"{call.title} was not sent: the connection is closed")
-        answering = False
-        try:
-            async with (
-                asyncio.timeout(seconds),
-                self._http.stream(
-                    call.method,
-                    f"{self.base_url}/api/v1/{call.route}",
-                    params=call.query or None,
-                    content=call.content,
-                    headers=_headers(call),
-                    auth=_KeyHeader(credential),
-                ) as response,
-            ):
-                answering = True
-                body = await _whole_body(response)
-        except CAUGHT as fault:
-            return fault_error(call, fault, self._redaction, answering=answering)
-        if body is None:
-            return InvalidResponse(f"The answer to {call.title} is larger than {LARGEST_ANSWER} bytes")
-        return Answer(call, response.status_code, response.headers, body)
-
-
-def _headers(call: Call) -> dict[str, str]:
-    """All but reads say JSON, with or without a body, as the official client does, unless the call says otherwise."""
-    return ({} if call.method == "GET" else {"Content-Type": "application/json"}) | dict(call.headers)
-
-
-async def _whole_body(response: httpx.Response) -> bytes | None:
-    """Read to the end; None when the answer is larger than any the API gives."""
-    body = bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > LARGEST_ANSWER:
-            return None
-    return bytes(body)
+            return ClientClosed(f"{call.title} was not sent: the client is closed")
+        return await exchanged(self._http, self.base_url, call, credential, seconds=seconds, redaction=self._redaction)

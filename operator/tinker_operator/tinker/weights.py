@@ -9,7 +9,7 @@ from tinker_operator.tinker import calls
 from tinker_operator.tinker.connection import Connection
 from tinker_operator.tinker.errors import InvalidResponse
 from tinker_operator.tinker.faults import Answer, retry_after
-from tinker_operator.tinker.models import WeightsInfo
+from tinker_operator.tinker.models import WeightsInfo, in_utc
 from tinker_operator.tinker.paths import TinkerPath
 from tinker_operator.tinker.weights_models import (
     Archive,
@@ -181,7 +181,7 @@ def _redirected(answer: Answer) -> ArchiveReady:
     if not (location := answer.headers.get("location", "")):
         raise InvalidResponse(f"The answer to {answer.call.title} leads elsewhere and does not say where")
     try:
-        expires = parsedate_to_datetime(answer.headers.get("expires", ""))
-    except ValueError:
+        expires = in_utc(parsedate_to_datetime(answer.headers.get("expires", "")))
+    except (ValueError, TypeError, OverflowError):
         expires = None
     return ArchiveReady(SecretStr(location), expires)

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from tinker_simulator.execution.announcing import Announcements
 from tinker_simulator.execution.completion import Completion, OperationFailedError, lost_completion
@@ -149,7 +150,7 @@ class Executor:
         for rule in self._faults.met_by_operation(future.operation, future.request_id):
             if rule.kind is not FaultKind.SLOW:
                 fault = rule
-            elif await _happens(self._closing, rule.delay or 0):
+            elif await self._ends_while(self._faults.held_up(rule.delay or 0)):
                 return None
         if fault is not None and fault.kind is FaultKind.FAIL:
             raise OperationFailedError(fault.message, fault.category)
@@ -157,6 +158,17 @@ class Executor:
             return lost_completion()
         completion = await self._perform(future)
         return completion if fault is None else lost_completion(completion.keep, completion.settle)
+
+    async def _ends_while(self, waiting: Coroutine[Any, Any, None]) -> bool:
+        """Wait, and say whether the simulator ended meanwhile."""
+        tasks = {asyncio.ensure_future(waiting), asyncio.ensure_future(self._closing.wait())}
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        return self._closing.is_set()
 
 
 def _broken() -> Completion:

@@ -11,6 +11,7 @@ from tinker_simulator.answers import ApiError, missing
 from tinker_simulator.archive import BrokenContentError
 from tinker_simulator.behaviour import Behaviour
 from tinker_simulator.breakage import break_content
+from tinker_simulator.clock import MOST_AHEAD
 from tinker_simulator.faults import Breakage, FaultRule
 from tinker_simulator.naming import parsed_path
 from tinker_simulator.records import RunRecord
@@ -45,7 +46,7 @@ class BreakOrder(Body):
 class ClockOrder(Body):
     """An order about time."""
 
-    advance_seconds: float = Field(ge=0)
+    advance_seconds: float = Field(ge=0, le=MOST_AHEAD.total_seconds())
 
 
 class AdminRoutes:
@@ -131,7 +132,10 @@ class AdminRoutes:
     async def advance_clock(self, request: web.Request) -> web.Response:
         """Move the simulator's time forward."""
         asked = await parsed(request, ClockOrder)
-        self._simulation.clock.advance(timedelta(seconds=asked.advance_seconds))
+        try:
+            self._simulation.clock.advance(timedelta(seconds=asked.advance_seconds))
+        except ValueError as refused:
+            raise ApiError(400, str(refused)) from refused
         self._simulation.store.keep_clock_ahead(self._simulation.clock.ahead)
         return web.json_response({"now": self._simulation.clock().isoformat()})
 

@@ -5,7 +5,8 @@ from typing import Final
 from tinker_operator.tinker.listing import Page
 from tinker_operator.tinker.models import Checkpoint, CheckpointPage
 
-_ROUND: Final = 10
+_ROUND: Final = (10, 16, 25)
+"""Limits are multiples of these."""
 
 
 def checkpoint_page(found: CheckpointPage, offset: int) -> Page[Checkpoint]:
@@ -23,5 +24,5 @@ def checkpoint_page(found: CheckpointPage, offset: int) -> Page[Checkpoint]:
     if cursor is not None and cursor.total_count:
         return Page(rows, cursor.total_count, full=False)
     limit = cursor.limit if cursor is not None else None
-    pages = offset > 0 or bool(limit) or (bool(rows) and len(rows) % _ROUND == 0)
+    pages = offset > 0 or bool(limit) or (bool(rows) and any(len(rows) % step == 0 for step in _ROUND))
     return Page(rows, None if pages else len(rows), full=bool(limit) and len(rows) == limit)

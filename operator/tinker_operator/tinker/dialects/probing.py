@@ -6,7 +6,8 @@ and names the methods of a path that it has, and 404 for one that it has not. No
 first asked of a list that is known to be there; only a service that answers 405 for that one is believed.
 """
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Final
 
@@ -14,8 +15,8 @@ from tinker_operator.tinker import calls
 from tinker_operator.tinker.calls import Call
 from tinker_operator.tinker.dialects.capabilities import Support
 from tinker_operator.tinker.dialects.learning import LearningTransport
-from tinker_operator.tinker.errors import RouteMissing, StatusError, UntrustedAnswer
-from tinker_operator.tinker.models import TrainingRunPage
+from tinker_operator.tinker.errors import RouteMissing, StatusError, TinkerError, Unauthorized, UntrustedAnswer
+from tinker_operator.tinker.models import TrainingRun, TrainingRunPage
 
 _NOBODY: Final = "training_runs/capability-probe/checkpoints/weights/capability-probe"
 _CHANGING: Final = (
@@ -32,37 +33,44 @@ _LISTS: Final = (
 _SILENT: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED})
 
 
-async def probe(transport: LearningTransport) -> None:
-    """Ask; what the answers prove is in `transport.known` afterwards.
+async def probe(transport: LearningTransport) -> bool:
+    """Ask; what the answers prove is in `transport.known` afterwards. Gives whether none of them was mere trouble.
 
     Raises:
         NoAnswer: The service could not be reached; what was learned until then stands.
     """
-    page = await _asked(transport, calls.training_runs(0, 1), TrainingRunPage)
+    troubles: list[TinkerError] = []
+    runs: tuple[TrainingRun, ...] = ()
+    with _collecting(troubles):
+        runs = (await transport.ask(calls.training_runs(0, 1), TrainingRunPage)).training_runs
     for _, call in _LISTS:
-        with suppress(StatusError, UntrustedAnswer):
+        with _collecting(troubles):
             await transport.send(call)
-    if page is not None and page.training_runs:
-        await _probe_run(transport, page.training_runs[0].training_run_id)
-    if await _answers_options(transport):
+    for run in runs[:1]:
+        await _probe_run(transport, run.training_run_id, troubles)
+    if not troubles and await _answers_options(transport):
         for name, method, path in _CHANGING:
             transport.known.learn(name, await _option(transport, method, path))
+    return not troubles
 
 
-async def _asked(transport: LearningTransport, call: Call, model: type[TrainingRunPage]) -> TrainingRunPage | None:
-    with suppress(StatusError, UntrustedAnswer):
-        return await transport.ask(call, model)
-    return None
+@contextmanager
+def _collecting(troubles: list[TinkerError]) -> Iterator[None]:
+    """Let refusals pass; those that say nothing of the call are collected."""
+    try:
+        yield
+    except (StatusError, UntrustedAnswer) as error:
+        if error.transient or isinstance(error, Unauthorized):
+            troubles.append(error)
 
 
-async def _probe_run(transport: LearningTransport, run_id: str) -> None:
+async def _probe_run(transport: LearningTransport, run_id: str, troubles: list[TinkerError]) -> None:
     for name, call in (("get_run", calls.training_run(run_id)), ("list_checkpoints", calls.checkpoints(run_id, 0))):
-        try:
-            await transport.send(call)
-        except RouteMissing:
-            transport.known.learn(name, Support.MISSING)
-        except (StatusError, UntrustedAnswer):
-            continue
+        with _collecting(troubles):
+            try:
+                await transport.send(call)
+            except RouteMissing:
+                transport.known.learn(name, Support.MISSING)
 
 
 async def _answers_options(transport: LearningTransport) -> bool:

@@ -7,6 +7,8 @@ its existence proves nothing, which is why it gets a number of its own and may c
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 from tinker_operator.tinker import calls
@@ -27,29 +29,46 @@ from tinker_operator.tinker.models import FutureSubmitted, LoraConfig, WeightsIn
 from tinker_operator.tinker.paths import TinkerPath
 from tinker_operator.tinker.training import TrainingCalls
 
+PROBE_SECONDS: Final = 600.0
+"""How long a probe's answers stand: a proxy that spoke for the service does so for a while, not for ever."""
 BLANK_NUMBERS: Final = 1_000_000
 """Added to the number of a run that is made blank and loaded afterwards: whoever looks for the run of the plain
 number, to see whether its load has happened, must not find a blank one."""
 _FIRST_OPERATION: Final = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A run that was made from a checkpoint.
+
+    Args:
+        run_id: It.
+        operations: How many of its own operations that took, which are numbers that it has used up.
+    """
+
+    run_id: str
+    operations: int
+
+
 class DialectCalls(TrainingCalls, InventoryCalls):
     """Calls that come to the same at services that differ."""
 
     _probing: asyncio.Lock | None = None
-    _probed: bool = False
+    _probed_until: float = -inf
 
     async def capabilities(self) -> Capabilities:
-        """Say which calls the service has; asked once per connection, by calls that cannot change anything.
+        """Say which calls the service has; asked every ten minutes at most, by calls that cannot change anything.
+
+        A probe that met trouble (no key, no pace, a fault of the service) is made again by whoever asks next.
 
         Raises:
             NoAnswer: The service could not be reached; asking again asks anew.
         """
         self._probing = self._probing or asyncio.Lock()
         async with self._probing:
-            if not self._probed:
-                await probe(self._transport)
-                self._probed = True
+            now = self._transport.keeper.monotonic()
+            if now >= self._probed_until and await probe(self._transport):
+                self._probed_until = now + PROBE_SECONDS
         return self.known_capabilities
 
     @property
@@ -85,6 +104,29 @@ class DialectCalls(TrainingCalls, InventoryCalls):
             BadRequest: It, or the request, is refused.
             CallNotPossible: The service has the older form only and does not say what the checkpoint was trained as.
         """
+        restored = await self._restored(
+            session_id=session_id,
+            model_seq_id=model_seq_id,
+            path=path,
+            optimizer=optimizer,
+            user_metadata=user_metadata,
+            blank_metadata=blank_metadata,
+            wait_seconds=wait_seconds,
+        )
+        return restored.run_id
+
+    async def _restored(
+        self,
+        *,
+        session_id: str,
+        model_seq_id: int,
+        path: TinkerPath,
+        optimizer: bool,
+        user_metadata: Mapping[str, str],
+        blank_metadata: Mapping[str, str] | None = None,
+        wait_seconds: float,
+    ) -> Restored:
+        """Restore as `restore_run` does, and say how; what the connection knows may have changed meanwhile."""
         deadline = self._transport.keeper.monotonic() + wait_seconds
         if self._transport.known.of("create_form_load") is not Support.MISSING:
             try:
@@ -104,11 +146,11 @@ class DialectCalls(TrainingCalls, InventoryCalls):
                     raise
             else:
                 self._transport.known.learn("create_form_load", Support.SUPPORTED)
-                return run_id
+                return Restored(run_id, operations=0)
         blank = user_metadata if blank_metadata is None else blank_metadata
         run_id = await self._blank_run(session_id, model_seq_id, path, blank, deadline)
         await self._load_into(run_id, path, optimizer, deadline)
-        return run_id
+        return Restored(run_id, operations=_FIRST_OPERATION)
 
     async def _blank_run(
         self, session_id: str, model_seq_id: int, path: TinkerPath, metadata: Mapping[str, str], deadline: float

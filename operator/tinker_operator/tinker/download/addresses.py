@@ -7,8 +7,10 @@ differently the second time gains nothing.
 
 import asyncio
 import ipaddress
+import re
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from enum import IntEnum
 from typing import Any, Final
 
@@ -18,7 +20,13 @@ from tinker_operator.tinker.download.errors import UnsafeAddress
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 SocketOption = tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
-_TRANSLATED: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_TRANSLATED: Final = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
+"""Networks whose last four bytes are an address of IPv4; the second one is obsolete, and some systems know it."""
+_OF_CLOUDS: Final = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200", "168.63.129.16")))
+"""Where clouds serve credentials beside link-local addresses: AWS over IPv6, Alibaba, Azure."""
+_OLD_SPELLING: Final = re.compile(
+    r"(?:0[xX][0-9a-fA-F]{1,8}|[0-9]{1,10})(?:\.(?:0[xX][0-9a-fA-F]{1,8}|[0-9]{1,10})){0,3}"
+)
 
 
 class Reach(IntEnum):
@@ -34,7 +42,7 @@ class Reach(IntEnum):
 def reach_of(address: IpAddress) -> Reach:
     """Say how far an address reaches; one that wraps another is judged by the wrapped one."""
     address = _unwrapped(address)
-    if address.is_link_local or address.is_multicast or address.is_unspecified:
+    if address.is_link_local or address.is_multicast or address.is_unspecified or address in _OF_CLOUDS:
         return Reach.SPECIAL
     if address.is_loopback:
         return Reach.LOOPBACK
@@ -44,7 +52,7 @@ def reach_of(address: IpAddress) -> Reach:
 def _unwrapped(address: IpAddress) -> IpAddress:
     if isinstance(address, ipaddress.IPv4Address):
         return address
-    if address in _TRANSLATED:
+    if int(address) > 1 and any(address in network for network in _TRANSLATED):
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else address)
 
@@ -132,8 +140,10 @@ async def resolved(host: str) -> list[IpAddress]:
 
 
 def literal_address(host: str) -> IpAddress | None:
-    """Read a host that is an address and no name; None for a name."""
-    try:
+    """Read a host that is an address and no name, also in the spellings that systems understand; None for a name."""
+    with suppress(ValueError):
         return ipaddress.ip_address(host.strip("[]").partition("%")[0])
-    except ValueError:
-        return None
+    if _OLD_SPELLING.fullmatch(host):
+        with suppress(OSError):
+            return ipaddress.IPv4Address(socket.inet_aton(host))
+    return None

@@ -93,11 +93,18 @@ def _rest_version(headers: httpx.Headers, offset: int, have: Version) -> Version
     size = None if match[3] == "*" else int(match[3])
     if size is not None and (int(match[2]) != size - 1 or have.size not in {None, size}):
         return None
-    etag = _strong(headers)
-    if have.etag is not None and etag is not None and etag != have.etag:
+    if not _may_be_same(headers, have):
         return None
     promise = promise_of(headers, whole=False) or have.promise
     return Version(have.etag, have.last_modified, have.size if have.size is not None else size, promise)
+
+
+def _may_be_same(headers: httpx.Headers, have: Version) -> bool:
+    """Compare what both say: stores that do not know `If-Range` send the rest of whatever they have now."""
+    etag, dated = headers.get("etag", "").removeprefix("W/"), headers.get("last-modified", "")
+    if have.etag is not None and etag:
+        return bool(etag == have.etag)
+    return have.last_modified is None or dated in {"", have.last_modified}
 
 
 def _strong(headers: httpx.Headers) -> str | None:

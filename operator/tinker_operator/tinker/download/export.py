@@ -142,6 +142,7 @@ class TemporaryExport:
             raise
         finally:
             beats.cancel()
+            await asyncio.gather(beats, return_exceptions=True)
             with suppress(TinkerError, TimeoutError):
                 async with asyncio.timeout(_TIDY_SECONDS):
                     await self._client.finish_session(session, reason)

@@ -1,7 +1,7 @@
 """Keeps the addresses of one download fresh; asked before each request."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import httpx
@@ -51,4 +51,8 @@ class Addresses:
         return address_of(url)
 
     def _end(self, files: SignedFiles) -> bool:
-        return files.expires is not None and self._now() >= files.expires - _MARGIN
+        """Say whether the addresses are about to end; a time without a zone is UTC, as elsewhere."""
+        if files.expires is None:
+            return False
+        expires = files.expires if files.expires.tzinfo else files.expires.replace(tzinfo=UTC)
+        return self._now() + _MARGIN >= expires

@@ -3,10 +3,11 @@
 The addresses are secrets: they are kept as such from the moment they are read, and shown without their query.
 """
 
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import PurePosixPath
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Final, Protocol
 
 import httpx
@@ -18,6 +19,7 @@ MOST_FILES: Final = 10_000
 _LONGEST_PART: Final = 200
 """In bytes: file systems take 255, and a name may get an ending while it is written."""
 _LONGEST_NAME: Final = 1000
+_DEEPEST_NAME: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,10 @@ class SignedFiles:
             raise UnsafeFileName(f"The service names {len(self.urls)} files, more than {MOST_FILES}")
         for name in self.urls:
             checked_name(name)
+        if (clash := _collision(self.urls)) is not None:
+            raise UnsafeFileName(
+                f"The service names {clash[:120]!a} and something that is the same on some file systems"
+            )
 
 
 class FileSource(Protocol):
@@ -80,8 +86,23 @@ def name_fault(name: str) -> str | None:
     parts = name.split("/")
     if any(part in {"", ".", ".."} for part in parts):
         return "would lie outside of its folder" if ".." in parts or not parts[0] else "has an empty part"
-    if any(len(part.encode("utf-8", "surrogatepass")) > _LONGEST_PART for part in parts):
+    if any(PureWindowsPath(part).drive for part in parts):
+        return "would lie outside of its folder"
+    if len(parts) > _DEEPEST_NAME or any(len(part.encode("utf-8", "surrogatepass")) > _LONGEST_PART for part in parts):
         return "is too long"
+    return None
+
+
+def _collision(names: Iterable[str]) -> str | None:
+    """Give a file or folder that would overwrite another where case, or the way accents are written, is nothing."""
+    found: dict[str, str] = {}
+    for name in names:
+        parts = name.split("/")
+        for end in range(1, len(parts) + 1):
+            text = "/".join(parts[:end]) + "/" * (end < len(parts))
+            folded = unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold()).rstrip("/")
+            if found.setdefault(folded, text) != text:
+                return text
     return None
 
 

@@ -23,6 +23,9 @@ EXPORT_SECONDS: Final = 3600
 """How long a temporary export lives after it was last signed: the shortest life that services accept."""
 _TRIES: Final = 6
 _USUAL_WAIT: Final = 30.0
+_SHORTEST_WAIT: Final = 1.0
+_LONGEST_WAIT: Final = 600.0
+"""In all, in seconds: whoever has to wait longer comes again later."""
 
 
 class SignedExport(Protocol):
@@ -103,16 +106,20 @@ class ArchiveFile:
         """Sign the archive, waiting while it is built.
 
         Raises:
-            ExportNotReady: It was not built while we waited, six times for as long as the service asked, or 30 s.
+            ExportNotReady: It was not built while we waited, six times for as long as the service asked, or 30 s; or
+                it asked for more than ten minutes in all.
             ArchiveMissing: The service has no archives.
             TinkerError: The service refuses, or could not be asked.
         """
+        waited = 0.0
         for tries_left in reversed(range(_TRIES)):
             answer = await self._asked()
             if isinstance(answer, SignedFiles):
                 return answer
-            if tries_left:
-                await self._keeper.sleep(answer)
+            waited += max(answer, _SHORTEST_WAIT)
+            if not tries_left or waited >= _LONGEST_WAIT:
+                break
+            await self._keeper.sleep(max(answer, _SHORTEST_WAIT))
         raise ExportNotReady(f"The service still builds the archive of {self._path}")
 
     async def _asked(self) -> SignedFiles | float:

@@ -4,12 +4,10 @@ Not the client of httpx but its transport: the client writes each address, signa
 would follow redirects on its own.
 """
 
-import logging
 import ssl
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
 from importlib.metadata import version
 from typing import Final, Self
 
@@ -20,19 +18,10 @@ from tinker_operator.tinker.download.addresses import GuardedNetwork, Reach, lit
 from tinker_operator.tinker.download.errors import DownloadInterrupted, DownloadRefused, UnsafeAddress
 from tinker_operator.tinker.download.signed import checked_address
 from tinker_operator.tinker.errors import TinkerError, TlsFault
+from tinker_operator.tinker.unheard import unheard
 
 MOST_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_silent: ContextVar[bool] = ContextVar("_silent", default=False)
-
-
-def _is_told(_record: logging.LogRecord) -> bool:
-    """Drop what httpcore says while a download is on: it quotes the headers, and with them where a redirect leads."""
-    return not _silent.get()
-
-
-for _part in ("connection", "http11", "http2", "proxy", "socks"):
-    logging.getLogger(f"httpcore.{_part}").addFilter(_is_told)
 
 
 class _GuardedTransport(httpx.AsyncHTTPTransport):
@@ -96,15 +85,12 @@ class Store:
             UnsafeAddress: The address, or one that a redirect leads to, must not be asked.
             DownloadRefused: There are too many redirects, or one leads nowhere.
         """
-        token = _silent.set(True)
-        try:
+        with unheard():
             response = await self._followed(address, headers)
             try:
                 yield response
             finally:
                 await response.aclose()
-        finally:
-            _silent.reset(token)
 
     async def _followed(self, address: httpx.URL, headers: Mapping[str, str]) -> httpx.Response:
         for _ in range(MOST_REDIRECTS + 1):
@@ -137,7 +123,9 @@ class Store:
 
     def _check_literal(self, host: str) -> None:
         literal = literal_address(host)
-        inside = host == "localhost" or (literal is not None and reach_of(literal) is not Reach.GLOBAL)
+        inside = f".{host.rstrip('.')}".endswith(".localhost") or (
+            literal is not None and reach_of(literal) is not Reach.GLOBAL
+        )
         if inside and host != self._service_host:
             raise UnsafeAddress(f"The download leads to {host}, inside a network that is not the service's own")
 

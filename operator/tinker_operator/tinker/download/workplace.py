@@ -49,7 +49,7 @@ class Workplace:
         if not place.target.name:
             raise DiskFault("The root of the file system cannot be the target", "Name a folder that is to be made.")
         with disk_faults(place.root):
-            place.root.mkdir(parents=True, exist_ok=True)
+            place.root.mkdir(0o700, parents=True, exist_ok=True)
             descriptor = os.open(place.root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
             place._take(descriptor)
@@ -108,13 +108,25 @@ class Workplace:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             busy = True
-        if busy:
+        if busy or not self._is_here(descriptor):
             raise TargetBusy(f"Another download writes to {self.target}")
+        if os.fstat(descriptor).st_uid != os.geteuid():
+            raise DiskFault(f"{self.root} belongs to somebody else", "Remove it, or choose another place.")
         with disk_faults(self.root):
+            for folder in (self.content, self._records):
+                if folder.is_symlink():
+                    folder.unlink()
             put_back(self._replaced, self.target)
             self._check_target()
             remove(self._replaced)
             remove(self.unpacked)
+
+    def _is_here(self, descriptor: int) -> bool:
+        """Say whether the folder still has its name: a download that ended before we locked it has removed it."""
+        try:
+            return os.path.samestat(os.lstat(self.root), os.fstat(descriptor))
+        except FileNotFoundError:
+            return False
 
     def _check_target(self) -> None:
         if os.path.lexists(self.target) and not self._force:

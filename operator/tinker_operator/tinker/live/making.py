@@ -10,7 +10,7 @@ from pydantic import SecretStr, ValidationError
 
 from tinker_operator.tinker.calls import FinishReason
 from tinker_operator.tinker.connection import NO_METADATA
-from tinker_operator.tinker.dialects import Support
+from tinker_operator.tinker.dialects.restoring import Restored
 from tinker_operator.tinker.errors import CallNotPossible
 from tinker_operator.tinker.live.calls import LiveCalls
 from tinker_operator.tinker.live.sampling_client import SamplingClient
@@ -152,7 +152,7 @@ class ClientMaking(LiveCalls):
         checkpoint, metadata = parsed_path(path), user_metadata or NO_METADATA
         session_id, number = await self._session.opened(), self._session.next_model()
         if token is None:
-            run_id = await self.restore_run(
+            restored = await self._restored(
                 session_id=session_id,
                 model_seq_id=number,
                 path=checkpoint,
@@ -161,7 +161,7 @@ class ClientMaking(LiveCalls):
                 wait_seconds=wait_seconds,
             )
         else:
-            run_id = await self.load_weights(
+            loaded = await self.load_weights(
                 session_id=session_id,
                 model_seq_id=number,
                 path=checkpoint,
@@ -170,8 +170,9 @@ class ClientMaking(LiveCalls):
                 weights_access_token=token,
                 wait_seconds=wait_seconds,
             )
-        older = token is None and self.known_capabilities.create_form_load is Support.MISSING
-        return TrainingClient(self, self._session, await self.get_info(run_id), first=2 if older else 1)
+            restored = Restored(loaded, operations=0)
+        info = await self.get_info(restored.run_id)
+        return TrainingClient(self, self._session, info, first=1 + restored.operations)
 
 
 def _adapter(**fields: Any) -> LoraConfig:

@@ -6,7 +6,7 @@ from itertools import count
 from typing import Final
 
 from tinker_operator.tinker.calls import FinishReason
-from tinker_operator.tinker.errors import Gone, NotFound, RouteMissing, TinkerError
+from tinker_operator.tinker.errors import ClientClosed, Gone, NotFound, RouteMissing, TinkerError
 from tinker_operator.tinker.retry import Timekeeper
 from tinker_operator.tinker.service_models import ClientConfig
 from tinker_operator.tinker.sessions import SessionCalls
@@ -34,6 +34,7 @@ class LiveSession:
         self._terms = terms
         self._lock = asyncio.Lock()
         self._key = ""
+        self._closed = False
         self._session_id: str | None = None
         self._beat: asyncio.Task[None] | None = None
         self._models = count()
@@ -51,26 +52,31 @@ class LiveSession:
         """Give the session's id, opening it the first time; whoever asks meanwhile waits.
 
         Raises:
+            ClientClosed: The client was left.
             TinkerError: It cannot be opened; asking again tries again, and never opens a second one.
         """
         async with self._lock:
-            if self._session_id is None:
+            if self._session_id is None and not self._closed:
                 self._session_id = await self._open()
-                self._beat = asyncio.create_task(self._beating(self._session_id))
-        return self._session_id
+            if self._closed or self._session_id is None:
+                raise ClientClosed("There is no session: the client is closed")
+            self._beat = self._beat or asyncio.create_task(self._beating(self._session_id))
+            return self._session_id
 
     async def close(self, reason: FinishReason, detail: str | None = None) -> None:
-        """End the beats and finish the session; does nothing when none was opened, and raises no TinkerError."""
+        """End the beats and finish the session; does nothing when none was opened, and raises no TinkerError.
+
+        None is opened afterwards. One that is being opened is waited for as long as a farewell may take, and finished.
+        """
+        self._closed = True
         if self._beat is not None:
             self._beat.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._beat
-        if self._session_id is None:
-            return
-        session_id, self._session_id = self._session_id, None
+            await asyncio.gather(self._beat, return_exceptions=True)
         with suppress(TinkerError, TimeoutError):
-            async with asyncio.timeout(FAREWELL_SECONDS):
-                await self._calls.finish_session(session_id, reason, detail)
+            async with asyncio.timeout(FAREWELL_SECONDS), self._lock:
+                session_id, self._session_id = self._session_id, None
+                if session_id is not None:
+                    await self._calls.finish_session(session_id, reason, detail)
 
     async def _open(self) -> str:
         with suppress(NotFound, RouteMissing):

@@ -5,7 +5,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import chain
+from itertools import chain, pairwise
 from math import prod
 from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
@@ -46,6 +46,14 @@ class SparseRows:
     crow_indices: tuple[int, ...]
     col_indices: tuple[int, ...]
 
+    def fits(self, shape: Sequence[int]) -> bool:
+        """Say whether every value lies in a matrix of this shape, and every row begins where the one before it ends."""
+        if len(shape) != 2 or len(self.crow_indices) != shape[0] + 1:  # noqa: PLR2004 - a matrix
+            return False
+        ends = (self.crow_indices[0], self.crow_indices[-1])
+        rising = all(begin <= end for begin, end in pairwise(self.crow_indices))
+        return ends == (0, len(self.col_indices)) and rising and all(0 <= col < shape[1] for col in self.col_indices)
+
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
@@ -58,7 +66,7 @@ class Tensor:
         sparse: Where the listed ones are; None says that all are listed.
 
     Raises:
-        CallNotPossible: The content does not fill the shape.
+        CallNotPossible: The content does not fill the shape, or a listed number lies outside of it.
     """
 
     dtype: DType
@@ -70,6 +78,8 @@ class Tensor:
         listed = prod(self.shape) if self.sparse is None else len(self.sparse.col_indices)
         if min(self.shape, default=0) < 0 or listed * width(self.dtype) != len(self.content):
             raise CallNotPossible(f"{len(self.content)} bytes do not fill a {self.dtype} tensor of shape {self.shape}")
+        if self.sparse is not None and not self.sparse.fits(self.shape):
+            raise CallNotPossible(f"The rows of a sparse tensor do not fit its shape {self.shape}")
 
     @classmethod
     def of(cls, numbers: Nested, dtype: DType) -> "Tensor":

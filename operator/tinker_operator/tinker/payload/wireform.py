@@ -24,6 +24,8 @@ _TO_WIRE: Final = {DType.FLOAT32: wire.DTYPE_FLOAT32, DType.INT64: wire.DTYPE_IN
 _STOPS: Final = {wire.STOP_REASON_STOP: StopReason.STOP, wire.STOP_REASON_LENGTH: StopReason.LENGTH}
 _INT32_WIDTH: Final = 4
 _BFLOAT16_WIDTH: Final = 2
+_MOST_EXAMPLES: Final = 1_000_000
+"""Of a record: it can claim any number without a byte to show for it."""
 _NO_TOKEN: Final = (0, -99999.0)
 """Stands in a row of likeliest tokens behind the last one."""
 
@@ -118,6 +120,8 @@ def _outputs(record: wire.ArrayRecord) -> Iterator[Mapping[str, Tensor]]:
     """Give one mapping per example. Records written before they counted their examples are as long as their fields."""
     fields = {name: tuple(_rows(batched)) for name, batched in record.fields.items()}
     count = record.num_datums or max(map(len, fields.values()), default=0)
+    if count > _MOST_EXAMPLES:
+        raise ValueError(f"a record claims {count} examples")
     if any(len(rows) != count for rows in fields.values()):
         raise ValueError(f"a record of {count} examples has a field of another length")
     for place in range(count):
