@@ -76,6 +76,14 @@ class FakeService:
             raise ServiceUnreachable("The connection broke.")
 
 
+def merge_patched(document: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    """Applies a merge patch as RFC 7386 has it."""
+    changed = {
+        key: merge_patched(document.get(key) or {}, it) if isinstance(it, dict) else it for key, it in patch.items()
+    }
+    return {key: it for key, it in {**document, **changed}.items() if it is not None}
+
+
 class FakeApi:
     """The status subresource with its precondition."""
 
@@ -95,8 +103,8 @@ class FakeApi:
         if obj["metadata"]["resourceVersion"] != version:
             raise WriteConflict("It changed.", "It is read again.")
         self.version, self.writes = self.version + 1, self.writes + 1
-        merged = {**(obj.get("status") or {}), **patch}
-        status = {name: it for name, it in merged.items() if it is not None and name not in self.pruned}
+        merged = merge_patched(obj.get("status") or {}, patch)
+        status = {name: it for name, it in merged.items() if name not in self.pruned}
         return {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(self.version)}, "status": status}
 
 
@@ -113,7 +121,7 @@ class Stage:
             api=self.api,
             services=SimpleNamespace(inventory_of=lambda _: self.inventory),
             client_of=lambda _: self.service,
-            reporter=Reporter(cast("Any", self.api), self.store, cast("Any", None)),
+            reporter=Reporter(cast("Any", self.api), self.store, cast("Any", None), cast("Any", None)),
             clock=lambda: NOW,
         )
         self.shell = cast("Shell", parts)
@@ -400,7 +408,7 @@ async def test_an_api_server_that_drops_the_journal_is_backed_off_from() -> None
     stage = Stage(1, 2, 3)
     stage.training_run()
     stage.policy()
-    stage.api.pruned = frozenset({"deleting"})
+    stage.api.pruned = frozenset({"deleting", "marked", "recentDeletions"})
     for _ in range(3):
         with pytest.raises(HeldUp, match="apply crds/"):
             await stage.round()

@@ -12,28 +12,22 @@ from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
-from tinker_operator.api.checkpoint_policy import (
-    CheckpointPolicy,
-    CheckpointPolicySpec,
-    CheckpointPolicyStatus,
-    Retention,
-    RetentionAction,
-    RunSelector,
-)
+from tinker_operator.api.checkpoint_policy import CheckpointPolicy, CheckpointPolicySpec, RunSelector
 from tinker_operator.api.meta import Condition, ConditionStatus, ObjectMeta
+from tinker_operator.api.policy_status import CheckpointPolicyStatus
 from tinker_operator.api.reasons import ConditionType, Reason
-from tinker_operator.api.run_spec import Recovery, RunSource, TrainingRunSpec
-from tinker_operator.api.run_status import (
+from tinker_operator.api.recovery_spec import Metric, MetricMode, Recovery
+from tinker_operator.api.recovery_status import (
     CandidateVerdict,
-    CheckpointSummary,
-    HandOverStatus,
     InFlightRecovery,
     RecoveryRecord,
     RecoveryResult,
     RecoveryStatus,
-    TrainingRunStatus,
     Verdict,
 )
+from tinker_operator.api.retention_spec import KeepBest, Retention, RetentionAction
+from tinker_operator.api.run_spec import CreateRun, Lora, RestoreSource, RunSource, TrainingRunSpec
+from tinker_operator.api.run_status import CheckpointSummary, HandOverStatus, TrainingRunStatus
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.core.policy_references import followed_runs, references
 from tinker_operator.core.policy_seen import Governed, PolicySeen, governs
@@ -72,7 +66,7 @@ def checkpoint(name: str, hours_old: float | None = 1, run_id: str = "r1", **fac
 def policy(
     name: str = "keep",
     *,
-    keep_last: int = 1,
+    keep_last: int | None = 1,
     minimum_good: int = 1,
     action: RetentionAction = RetentionAction.DELETE,
     labels: Mapping[str, str] | None = None,
@@ -82,12 +76,13 @@ def policy(
     status: CheckpointPolicyStatus | None = None,
     created: datetime | None = None,
     uid: str = "",
+    **rules: Any,
 ) -> CheckpointPolicy:
     return CheckpointPolicy(
         metadata=ObjectMeta(name=name, namespace=namespace, uid=uid, generation=generation, creation_timestamp=created),
         spec=CheckpointPolicySpec(
             selector=RunSelector(match_labels=dict(labels or {})),
-            retention=Retention(action=action, keep_last=keep_last, minimum_good=minimum_good),
+            retention=Retention(action=action, keep_last=keep_last, minimum_good=minimum_good, **rules),
             suspend=suspend,
         ),
         status=status or CheckpointPolicyStatus(),
@@ -103,18 +98,25 @@ def training_run(
     namespace: str = NAMESPACE,
     poll_seconds: int = 30,
     recovery: Recovery | None = None,
+    begun_from: str | None = None,
     status: Mapping[str, object] | None = None,
 ) -> TrainingRun:
     facts = {"training_run_id": current, "lineage": tuple(lineage), **(status or {})}
     return TrainingRun(
         metadata=ObjectMeta(name=name, namespace=namespace, labels=dict(labels or {})),
         spec=TrainingRunSpec(
-            run=RunSource(training_run_id="r1"),
+            run=RunSource(training_run_id="r1") if begun_from is None else begun(begun_from),
             recovery=recovery or Recovery(),
             poll_interval_seconds=poll_seconds,
         ),
         status=TrainingRunStatus.model_validate(facts),
     )
+
+
+def begun(checkpoint: str) -> RunSource:
+    """A run that the operator makes from this checkpoint."""
+    source = RestoreSource(checkpoint=checkpoint)
+    return RunSource(create=CreateRun(base_model="m", lora=Lora(rank=8), source=source))
 
 
 def flagged(status: ConditionStatus = ConditionStatus.TRUE) -> tuple[Condition, ...]:
@@ -222,6 +224,10 @@ NAMES = tuple(f"c{number}" for number in range(16))
 TIMES = tuple(NOW - hours * HOUR for hours in (0, 1, 1, 2, 3, 5, 8, 13, 21, 500))
 ODD_TIMES = (None, NOW + HOUR, NOW + 9000 * HOUR)
 PINNED = ("true", "True", " YES ", "1", "no", "false", "", "0")
+LOSSES = ("0.1", "0.5", "0.5", "1", "2e3", "-1")
+STEPS = ("0", "1", "10", "15", "20", "100")
+ODD_NUMBERS = (None, "NaN", "inf", "-Infinity", "", "low", "1e999", "-0", "1e-320", "99999999999999999999")
+BEST = tuple(Metric(name="loss", mode=mode) for mode in MetricMode)
 OTHER_KINDS = tuple(kind for kind in CheckpointKind if kind is not CheckpointKind.TRAINING)
 
 
@@ -260,8 +266,16 @@ class Dice:
             size_bytes=self.pick((0, None, 10**15)) if self.odd() else 100,
             public=self.odd(0.5),
             expires_at=self.pick((NOW - HOUR, NOW, NOW + HOUR)) if self.odd() else None,
-            metadata={"pinned": self.pick(PINNED)} if self.odd() else {},
+            metadata=({"pinned": self.pick(PINNED)} if self.odd() else {}) | self.numbers(),
         )
+
+    def numbers(self) -> dict[str, str]:
+        """Loss and step as a loop writes them; in a hostile world also what is none."""
+        said = {
+            "loss": self.pick(ODD_NUMBERS if self.odd(3) else LOSSES),
+            "step": self.pick(ODD_NUMBERS if self.odd() else STEPS),
+        }
+        return {key: value for key, value in said.items() if value is not None}
 
     def listing(self, run_id: str, size: int) -> tuple[ObservedCheckpoint, ...]:
         """Each path once, as a service should; in a hostile world some are told twice, and not the same."""
@@ -299,6 +313,7 @@ class Dice:
             namespace="elsewhere" if self.odd(2) else NAMESPACE,
             poll_seconds=self.pick((1, 30, 3600)),
             recovery=Recovery(enabled=self.pick((True, False)), checkpoint=self.maybe_path()),
+            begun_from=self.maybe_path() if self.odd(8) else None,
             status={
                 "recovery": self.recovery(),
                 "hand_over": hand_over(handed) if handed else None,
@@ -310,15 +325,34 @@ class Dice:
     def policy(self, name: str, *, deletes: bool = False) -> CheckpointPolicy:
         """Small numbers mostly, sometimes huge ones."""
         reports = not deletes and self.odd(3)
+        rules = self.rules()
         return policy(
             name,
-            keep_last=10000 if self.odd() else self.pick((1, 1, 2, 3, 5)),
+            keep_last=None if rules and self.odd(6) else 10000 if self.odd() else self.pick((1, 1, 2, 3, 5)),
+            max_total_bytes=self.pick((1, 100, 250, 600, 2**53)) if self.odd(2) else None,
+            max_deletions_per_hour=1_000_000,
+            extend_ttl=self.odd(6),
+            **rules,
             minimum_good=10000 if self.odd() else self.pick((1, 1, 2, 3)),
             action=RetentionAction.REPORT if reports else RetentionAction.DELETE,
             labels={"team": "chem"} if self.odd() else self.pick(({}, {"team": "math"})),
             suspend=not deletes and self.odd(2),
             generation=self.pick((1, 2, 3)),
         )
+
+    def rules(self) -> dict[str, Any]:
+        """Some of the rules beside keepLast."""
+        count = 10000 if self.odd() else self.pick((1, 1, 2, 3))
+        said: dict[str, Any] = {
+            "keep_best": KeepBest(count=count, metric=self.pick(BEST)),
+            "keep_every_steps": self.pick((1, 10, 50, 10**12)),
+            "keep_within_seconds": self.pick((1, 3600, 3601, 10**5, 315_360_000)),
+            "keep_hourly": count,
+            "keep_daily": count,
+            "keep_weekly": count,
+            "keep_names": (self.pick(("c1*", "c?", "none", "c3")),),
+        }
+        return {name: rule for name, rule in said.items() if self.odd(1.5)}
 
     def faults(self) -> dict[tuple[str, str], tuple[Fault | None, Fault | None]]:
         trouble = (None, UNREACHABLE, WRONG_KEY)

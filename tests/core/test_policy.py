@@ -18,18 +18,18 @@ from tests.core.strategies_policy import (
     training_run,
 )
 
-from tinker_operator.api.checkpoint_policy import (
+from tinker_operator.api.checkpoint_policy import CheckpointPolicy
+from tinker_operator.api.meta import ConditionStatus
+from tinker_operator.api.policy_status import (
     SHOWN_LIMIT,
-    CheckpointPolicy,
     CheckpointPolicyStatus,
     DeletingCheckpoint,
     DueCheckpoint,
     KeepReason,
-    RetentionAction,
 )
-from tinker_operator.api.meta import ConditionStatus
 from tinker_operator.api.reasons import ConditionType, Reason
-from tinker_operator.api.run_spec import Recovery
+from tinker_operator.api.recovery_spec import Recovery
+from tinker_operator.api.retention_spec import RetentionAction
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.core.conditions import find_condition
 from tinker_operator.core.plan import AT_ONCE

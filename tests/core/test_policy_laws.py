@@ -24,17 +24,22 @@ from tests.core.strategies_policy import (
     worlds,
 )
 
-from tinker_operator.api.checkpoint_policy import CheckpointPolicy, CheckpointPolicyStatus, KeepReason
+from tinker_operator.api.checkpoint_policy import CheckpointPolicy
 from tinker_operator.api.meta import ObjectMeta, to_wire
+from tinker_operator.api.policy_status import CheckpointPolicyStatus, DueRule, KeepReason
+from tinker_operator.api.recovery_spec import Metric
+from tinker_operator.api.retention_spec import KeepBest
 from tinker_operator.core.policy import PolicyPlan, conclude, next_policy_status, plan_policy
 from tinker_operator.core.policy_journal import DELETIONS_PER_PASS
 from tinker_operator.core.policy_references import followed_runs
 from tinker_operator.core.policy_seen import governs, policy_questions
 from tinker_operator.core.retention import Due, Kept
+from tinker_operator.core.retention_rules import GUARDS, RULES
 from tinker_operator.core.world import (
     Absent,
     Action,
     CheckpointKind,
+    DeleteCheckpoint,
     Done,
     Fault,
     ObservedCheckpoint,
@@ -47,6 +52,8 @@ pytestmark = pytest.mark.pure
 T = TypeVar("T")
 law = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
+NUMBERS = ("keep_last", "minimum_good", "keep_within_seconds", "keep_hourly", "keep_daily", "keep_weekly")
+RULE_NAMES = ("keep_last", "keep_best", "keep_every_steps", "keep_within_seconds", "keep_hourly", "keep_names")
 OUTCOMES: tuple[Outcome, ...] = (Done(), Done(), UNREACHABLE, PreconditionFailed("another checkpoint now"))
 
 
@@ -97,7 +104,7 @@ def training_of(world: World, name: str) -> list[ObservedCheckpoint]:
 def test_the_worlds_hold_everything_that_the_laws_speak_of() -> None:
     """A law over worlds without deletions, or without a protection, would hold of any code."""
     seen: Counter[str] = Counter()
-    for seed in range(400):
+    for seed in range(600):
         dice = random.Random(seed)  # noqa: S311 - worlds, not secrets
         plan = planned(announced(world_of(seed, *map(dice.choice, SIZES))))
         whys = (one.judgement.because for one in plan.judged if isinstance(one.judgement, Kept))
@@ -142,17 +149,72 @@ def test_one_more_policy_never_makes_one_more_due(world: World, another: World) 
 
 
 @law
-@given(worlds(), st.sampled_from(("keep_last", "minimum_good")), st.integers(1, 9999), st.integers(0, 2))
+@given(worlds(), st.sampled_from(NUMBERS), st.integers(1, 9999), st.integers(0, 2))
 def test_a_higher_number_never_makes_one_more_due(world: World, field: str, more: int, which: int) -> None:
-    chosen = which % len(world.policies)
+    world, chosen = unbounded(world), which % len(world.policies)
     raised = [_raised(it, field, more) if n == chosen else it for n, it in enumerate(world.policies)]
     assert due(replace(world, policies=tuple(raised))) <= due(world)
 
 
-def _raised(policy: CheckpointPolicy, field: str, more: int) -> CheckpointPolicy:
-    rules = policy.spec.retention
-    retention = rules.model_copy(update={field: getattr(rules, field) + more})
+def changed(policy: CheckpointPolicy, **rules: object) -> CheckpointPolicy:
+    """The policy with other rules."""
+    retention = policy.spec.retention.model_copy(update=rules)
     return policy.model_copy(update={"spec": policy.spec.model_copy(update={"retention": retention})})
+
+
+def _raised(policy: CheckpointPolicy, field: str, more: int) -> CheckpointPolicy:
+    return changed(policy, **{field: (getattr(policy.spec.retention, field) or 0) + more})
+
+
+def unbounded(world: World) -> World:
+    """The world in which no policy has a budget: a budget alone may take away for what a rule adds."""
+    return replace(world, policies=tuple(changed(it, max_total_bytes=None) for it in world.policies))
+
+
+@law
+@given(worlds(), worlds(), st.integers(0, 2))
+def test_one_more_rule_never_makes_one_more_due(world: World, another: World, which: int) -> None:
+    """Rules of the other world's first policy, where this one has none."""
+    world, chosen = unbounded(world), which % len(world.policies)
+    given = another.policy.spec.retention
+    own = world.policies[chosen].spec.retention
+    extra = {name: getattr(given, name) for name in RULE_NAMES if getattr(own, name) is None}
+    more = [changed(it, **extra) if n == chosen else it for n, it in enumerate(world.policies)]
+    assert due(replace(world, policies=tuple(more))) <= due(world)
+
+
+@law
+@given(worlds(), st.integers(1, 2**40), st.integers(0, 2))
+def test_a_larger_budget_never_makes_one_more_due(world: World, more: int, which: int) -> None:
+    chosen = which % len(world.policies)
+    tight = [changed(it, max_total_bytes=it.spec.retention.max_total_bytes or 150) for it in world.policies]
+    wide = [_raised(it, "max_total_bytes", more) if n == chosen else it for n, it in enumerate(tight)]
+    assert due(replace(world, policies=tuple(wide))) <= due(replace(world, policies=tuple(tight)))
+
+
+@law
+@given(worlds())
+def test_a_budget_takes_only_what_rules_alone_keep(world: World) -> None:
+    """What is protected, or needed for the floor, is the same with it and without."""
+    tight = replace(world, policies=(changed(world.policy, max_total_bytes=1), *world.policies[1:]))
+    roomy = {one.checkpoint.path: one.judgement for one in planned(unbounded(world)).judged}
+    for path in due(tight) - due(unbounded(world)):
+        judgement = roomy[path]
+        assert isinstance(judgement, Kept)
+        assert set(judgement.because) <= {*RULES, KeepReason.OTHER_POLICY}
+
+
+@law
+@given(worlds(), st.integers(0, 2), st.integers(1, 9999))
+def test_one_more_of_the_best_never_makes_one_more_due(world: World, which: int, more: int) -> None:
+    world, chosen = unbounded(world), which % len(world.policies)
+    best = KeepBest(count=1, metric=Metric(name="loss"))
+    few = [changed(it, keep_best=best) if n == chosen else it for n, it in enumerate(world.policies)]
+    many = [
+        changed(it, keep_best=best.model_copy(update={"count": 1 + more})) if n == chosen else it
+        for n, it in enumerate(world.policies)
+    ]
+    assert due(replace(world, policies=tuple(many))) <= due(replace(world, policies=tuple(few)))
 
 
 @law
@@ -259,6 +321,8 @@ def _carried_out(world: World) -> tuple[World, list[str]]:
 @law
 @given(worlds(deletes=True))
 def test_carrying_out_the_plan_deletes_what_was_due_and_nothing_after_it(world: World) -> None:
+    """Budgets of one policy alone: what another policy keeps may take a place that a budget made free."""
+    world = world if len(world.policies) == 1 else unbounded(world)
     plan = planned(world)
     expected = {one.checkpoint.path for one in plan.pending}
     after, requested = _carried_out(world)
@@ -270,6 +334,7 @@ def test_carrying_out_the_plan_deletes_what_was_due_and_nothing_after_it(world: 
 @law
 @given(worlds(faults=False, deletes=True))
 def test_in_a_sound_world_everything_due_is_deleted(world: World) -> None:
+    world = world if len(world.policies) == 1 else unbounded(world)
     after, requested = _carried_out(world)
     assert set(requested) == due(world)
     assert due(after) == set()
@@ -298,7 +363,8 @@ def _interrupted(plan: PolicyPlan, chance: random.Random) -> tuple[tuple[Perform
     """Carries out a part of the plan; returns what is known of it, and what is really gone."""
     performed: list[Performed] = []
     deleted: set[str] = set()
-    for action in plan.plan.actions[: chance.randrange(11)]:
+    deletions = [it for it in plan.plan.actions if isinstance(it, DeleteCheckpoint)]
+    for action in deletions[: chance.randrange(11)]:
         answered, lands = chance.random() < 0.7, chance.random() < 0.7
         performed.append(Performed(action, Done() if answered and lands else UNREACHABLE))
         deleted |= set(deleted_paths([action])) if lands else set()
@@ -310,12 +376,12 @@ def _interrupted(plan: PolicyPlan, chance: random.Random) -> tuple[tuple[Perform
 def test_while_status_cannot_be_written_nothing_goes_but_what_it_announced(world: World) -> None:
     frozen = announced(world)
     told = {it.path for it in frozen.policy.status.deleting}
-    assert not planned(world).plan.actions
+    assert not deleted_paths(planned(world).plan.actions)
     for _ in range(3):
         paths = set(deleted_paths(planned(frozen).plan.actions))
         assert paths <= told
         frozen = frozen.without(paths)
-    assert not planned(frozen).plan.actions
+    assert not deleted_paths(planned(frozen).plan.actions)
 
 
 @law
@@ -370,7 +436,7 @@ def test_a_policy_that_only_reports_or_is_suspended_deletes_nothing(world: World
 @given(worlds())
 def test_no_policy_deletes_what_another_one_that_governs_the_run_keeps(world: World) -> None:
     """Rules only: OtherPolicy would be the question itself."""
-    rules = {KeepReason.KEEP_LAST, KeepReason.MINIMUM_GOOD}
+    rules = {*RULES, *GUARDS}
     plans = [planned(world, policy) for policy in world.policies]
     kept = {
         one.checkpoint.path
@@ -395,11 +461,12 @@ def _of_one_namespace(world: World) -> set[str]:
 def test_deletions_are_the_oldest_first_and_say_what_was_judged(world: World) -> None:
     plan = planned(announced(world))
     facts = {one.checkpoint.path: one.checkpoint for one in plan.judged}
-    times = [facts[path].time for path in deleted_paths(plan.plan.actions)]
-    assert times == sorted(time for time in times if time is not None)
-    for action in plan.plan.actions:
-        it = facts[action.path]  # type: ignore[union-attr]  # a policy's plan holds nothing but deletions
-        assert (action.expected_time, action.expected_size) == (it.time, it.size_bytes)  # type: ignore[union-attr]
+    budget = {one.checkpoint.path for one in plan.judged if one.judgement == Due(DueRule.MAX_TOTAL_BYTES)}
+    order = [(path in budget, facts[path].time) for path in deleted_paths(plan.plan.actions)]
+    assert order == sorted(one for one in order if one[1] is not None)
+    for action in (it for it in plan.plan.actions if isinstance(it, DeleteCheckpoint)):
+        it = facts[action.path]
+        assert (action.expected_time, action.expected_size) == (it.time, it.size_bytes)
         assert plan.training_run_of(it.path) in {run.metadata.name for run in world.runs}
 
 
@@ -414,7 +481,10 @@ def test_every_status_is_legal_and_its_counts_agree(world: World, outcomes: list
     assert status.kept_count + status.due_count == status.checkpoints
     assert len(status.kept) == min(20, status.kept_count)
     assert len(status.due) == min(20, status.due_count)
-    assert status.deleted_total == sum(isinstance(it.outcome, Done) for it in performed)
+    done = [it.action for it in performed if isinstance(it.outcome, Done)]
+    assert status.deleted_total == len(deleted_paths(done)) == sum(it.count for it in status.recent_deletions)
+    assert sum(status.due_by_rule.values()) == status.due_count
+    assert {it.path for it in status.next_deletions} <= due(world)
     assert CheckpointPolicyStatus.model_validate(json.loads(wire(status))) == status
 
 
@@ -435,11 +505,11 @@ def test_the_same_facts_give_the_same_status_to_the_byte(world: World, outcomes:
 def test_the_status_of_the_pass_that_deletes_the_last_is_what_the_next_look_finds(world: World) -> None:
     world = announced(world)
     plan = planned(world)
-    while plan.plan.actions:
+    while deleted_paths(plan.plan.actions):
         status = next_policy_status(world.policy, world.seen(), plan, done(plan.plan.actions), NOW)
         world = with_status(world.without(deleted_paths(plan.plan.actions)), status)
         plan = planned(world)
-        assert wire(_status(world, NOW + HOUR)) == wire(status) or plan.plan.actions
+        assert wire(_status(world, NOW + HOUR)) == wire(status) or deleted_paths(plan.plan.actions)
 
 
 @law

@@ -18,14 +18,18 @@ from tests.core.strategies_policy import (
     verdict,
 )
 
-from tinker_operator.api.checkpoint_policy import KeepReason, Retention
 from tinker_operator.api.meta import ConditionStatus
-from tinker_operator.api.run_spec import Recovery
-from tinker_operator.api.run_status import CheckpointSummary, RecoveryStatus, Verdict
+from tinker_operator.api.policy_status import KeepReason
+from tinker_operator.api.recovery_spec import Metric, MetricMode, Recovery
+from tinker_operator.api.recovery_status import RecoveryStatus, Verdict
+from tinker_operator.api.retention_spec import KeepBest, Retention
+from tinker_operator.api.run_status import CheckpointSummary
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.core.policy_group import group_of, narrowed
 from tinker_operator.core.policy_references import references
-from tinker_operator.core.retention import PROTECTIONS, RULES, Claim, Due, Judgement, Kept, judge
+from tinker_operator.core.retention import Claim, Due, Judgement, Kept, judge
+from tinker_operator.core.retention_protections import PROTECTIONS
+from tinker_operator.core.retention_rules import GUARDS, RULES
 from tinker_operator.core.world import CheckpointKind, ObservedCheckpoint, ObservedRun
 
 pytestmark = pytest.mark.pure
@@ -59,7 +63,7 @@ def old(**facts: Any) -> tuple[ObservedCheckpoint, ...]:
     return checkpoint("old", 9, **facts), checkpoint("new", 1)
 
 
-REFUSALS = [it for it in Verdict if it not in {Verdict.GOOD, Verdict.BACKEND_FAILED}]
+REFUSALS = [it for it in Verdict if it not in {Verdict.GOOD, Verdict.NO_METRIC, Verdict.BACKEND_FAILED}]
 WITH_OLD_GOOD = {OLD: {GOOD}, NEW: {LAST, NEWEST}}
 PLAIN = {OLD: set[KeepReason](), NEW: TOP}
 
@@ -128,12 +132,202 @@ RULE_CASES = [
             PLAIN,
             runs=refers(recovery=RecoveryStatus(history=history(verdict(NEW, it)))),
         )
-        for it in (Verdict.GOOD, Verdict.BACKEND_FAILED)
+        for it in (Verdict.GOOD, Verdict.NO_METRIC, Verdict.BACKEND_FAILED)
     ),
     Case(
         "where none is good the floor keeps none, and keepLast still holds",
         {OLD: set(), NEW: {LAST, NEWEST}},
         listed=(checkpoint("old", 9, size_bytes=0), checkpoint("new", 1, size_bytes=0)),
+    ),
+]
+
+
+def measured(old_loss: str | None, new_loss: str | None = "2", **more: str) -> tuple[ObservedCheckpoint, ...]:
+    """`old` and `new` with what the loop wrote beside them."""
+    beside = [({"loss": it} if it is not None else {}) | more for it in (old_loss, new_loss)]
+    return checkpoint("old", 9, metadata=beside[0]), checkpoint("new", 1, metadata=beside[1])
+
+
+def best(count: int = 1, **metric: Any) -> Retention:
+    return Retention(keep_last=1, keep_best=KeepBest(count=count, metric=Metric(**{"name": "loss", **metric})))
+
+
+def named(*pairs: tuple[str, float]) -> tuple[ObservedCheckpoint, ...]:
+    return tuple(checkpoint(name, age) for name, age in pairs)
+
+
+BEST, STEPS, NO_METRIC = KeepReason.KEEP_BEST, KeepReason.KEEP_EVERY_STEPS, KeepReason.NO_METRIC
+NEW_BEST: Mapping[str, set[KeepReason]] = {OLD: set(), NEW: TOP | {BEST}}
+NO_BEST: Mapping[str, set[KeepReason]] = {OLD: set(), NEW: TOP}
+GROWN_CASES = [
+    Case("keepBest keeps the best by its metric", keeps_old(BEST), measured("1"), retention=best()),
+    Case("a worse one is no best", NEW_BEST, measured("3"), retention=best()),
+    Case("Max makes the highest the best", keeps_old(BEST), measured("3"), retention=best(mode=MetricMode.MAX)),
+    Case("of equal values the newer is the better", NEW_BEST, measured("2"), retention=best()),
+    Case("a count of two keeps two", {OLD: {BEST}, NEW: TOP | {BEST}}, measured("3"), retention=best(2)),
+    Case("a huge count keeps all", {OLD: {BEST}, NEW: TOP | {BEST}}, measured("3"), retention=best(10000)),
+    *(
+        Case(
+            f"{value} is never best and no protection, mode {mode}",
+            NEW_BEST,
+            measured(value),
+            retention=best(mode=mode),
+        )
+        for value in ("NaN", "inf", "-inf", "1e999")
+        for mode in MetricMode
+    ),
+    Case("where no value is finite none is best", NO_BEST, measured("NaN", "NaN"), retention=best()),
+    Case(
+        "a checkpoint without the metric stays and takes no place",
+        {OLD: {NO_METRIC}, NEW: TOP | {BEST}},
+        measured(None),
+        retention=best(),
+    ),
+    Case(
+        "a metric that is no number is none", {OLD: {NO_METRIC}, NEW: TOP | {BEST}}, measured("low"), retention=best()
+    ),
+    Case("without keepBest nobody asks for a metric", NO_BEST, measured(None), retention=ONE),
+    Case(
+        "an empty checkpoint is not best, and takes no place",
+        {OLD: {GOOD, BEST}, NEW: {LAST, NEWEST}},
+        (replace(measured("3")[0]), replace(measured("3")[1], size_bytes=0)),
+        retention=best(),
+    ),
+    Case(
+        "the name tells the metric where nothing stands beside it",
+        {path("r1", "loss-1"): {BEST}, path("r1", "loss-2"): TOP},
+        named(("loss-1", 9), ("loss-2", 1)),
+        retention=best(name_pattern="loss-{loss}"),
+    ),
+    Case(
+        "keepEverySteps keeps the multiples",
+        keeps_old(STEPS),
+        (checkpoint("old", 9, metadata={"step": "200"}), checkpoint("new", metadata={"step": "250"})),
+        retention=Retention(keep_last=1, keep_every_steps=100),
+    ),
+    Case(
+        "no other step is kept by it",
+        NO_BEST,
+        measured("1", step="201"),
+        retention=Retention(keep_last=1, keep_every_steps=100),
+    ),
+    Case(
+        "a step in the name counts too",
+        {path("r1", "step-200"): {STEPS}, path("r1", "step-150"): set(), path("r1", "step-201"): TOP},
+        named(("step-200", 9), ("step-150", 9), ("step-201", 1)),
+        retention=Retention(keep_last=1, keep_every_steps=100, name_pattern="step-{step}"),
+    ),
+    Case(
+        "a checkpoint without a step stays",
+        {OLD: {KeepReason.NO_STEP}, NEW: TOP | {KeepReason.NO_STEP}},
+        retention=Retention(keep_last=1, keep_every_steps=100),
+    ),
+    Case(
+        "keepWithinSeconds counts from the newest, not from now",
+        {OLD: {KeepReason.KEEP_WITHIN}, NEW: TOP | {KeepReason.KEEP_WITHIN}},
+        named(("old", 900), ("new", 899)),
+        retention=Retention(keep_last=1, keep_within_seconds=3601),
+    ),
+    Case(
+        "the edge of the time is outside",
+        {OLD: set(), NEW: TOP | {KeepReason.KEEP_WITHIN}},
+        named(("old", 900), ("new", 899)),
+        retention=Retention(keep_last=1, keep_within_seconds=3600),
+    ),
+    *(
+        Case(
+            f"{reason} keeps the newest of each span, and the oldest while there are fewer spans than asked for",
+            {
+                path("r1", "a"): {reason},
+                path("r1", "b"): set(),
+                path("r1", "c"): TOP | {reason},
+            },
+            named(("a", 1000.2), ("b", 1000.1), ("c", 999.999)),
+            retention=Retention.model_validate({"keepLast": 1, field: 2}),
+        )
+        for reason, field in ((KeepReason.KEEP_WEEKLY, "keepWeekly"),)
+    ),
+    Case(
+        "of one hour the newest stays and the oldest of all, while hours are left to count",
+        {
+            path("r1", "a"): {KeepReason.KEEP_HOURLY},
+            path("r1", "b"): set(),
+            path("r1", "c"): TOP | {KeepReason.KEEP_HOURLY},
+        },
+        named(("a", 0.9), ("b", 0.8), ("c", 0.7)),
+        retention=Retention(keep_last=1, keep_hourly=2),
+    ),
+    Case(
+        "with as many hours as asked for the oldest goes",
+        {
+            path("r1", "a"): set(),
+            path("r1", "b"): {KeepReason.KEEP_HOURLY},
+            path("r1", "c"): TOP | {KeepReason.KEEP_HOURLY},
+        },
+        named(("a", 2.9), ("b", 1.8), ("c", 0.7)),
+        retention=Retention(keep_last=1, keep_hourly=2),
+    ),
+    Case(
+        "days begin at midnight UTC",
+        {
+            path("r1", "a"): {KeepReason.KEEP_DAILY},
+            path("r1", "b"): set(),
+            path("r1", "c"): TOP | {KeepReason.KEEP_DAILY},
+        },
+        named(("a", 12.01), ("b", 11.99), ("c", 1)),
+        retention=Retention(keep_last=1, keep_daily=2),
+    ),
+    Case(
+        "keepNames keeps the names it names",
+        {
+            path("r1", "final-3"): {KeepReason.KEEP_NAMES},
+            path("r1", "Final"): set(),
+            path("r1", "e1"): {KeepReason.KEEP_NAMES},
+            NEW: TOP,
+        },
+        named(("final-3", 9), ("Final", 9), ("e1", 9), ("new", 1)),
+        retention=Retention(keep_last=1, keep_names=("final*", "e?")),
+    ),
+    Case(
+        "without keepLast the floor and the newest stay still",
+        {OLD: set(), NEW: {GOOD, NEWEST}},
+        retention=Retention(keep_names=("none",)),
+    ),
+    Case(
+        "a budget lets the oldest go that rules alone keep",
+        {path("r1", "a"): set(), path("r1", "b"): {LAST}, NEW: TOP},
+        named(("a", 9), ("b", 5), ("new", 1)),
+        retention=Retention(keep_last=3, max_total_bytes=200),
+    ),
+    Case(
+        "a budget that just fits lets nothing go",
+        {path("r1", "a"): {LAST}, path("r1", "b"): {LAST}, NEW: TOP},
+        named(("a", 9), ("b", 5), ("new", 1)),
+        retention=Retention(keep_last=3, max_total_bytes=300),
+    ),
+    Case(
+        "a budget never goes below the floor",
+        {path("r1", "a"): set(), path("r1", "b"): {LAST, GOOD}, NEW: TOP},
+        named(("a", 9), ("b", 5), ("new", 1)),
+        retention=Retention(keep_last=3, minimum_good=2, max_total_bytes=1),
+    ),
+    Case(
+        "a budget takes nothing that is protected, and goes on with the next",
+        {path("r1", "a"): {LAST, KeepReason.PINNED}, path("r1", "b"): set(), NEW: TOP},
+        (checkpoint("a", 9, metadata={"pinned": "1"}), checkpoint("b", 5), checkpoint("new", 1)),
+        retention=Retention(keep_last=3, max_total_bytes=200),
+    ),
+    Case(
+        "what has no size would free nothing and stays",
+        {path("r1", "a"): {LAST}, path("r1", "b"): set(), NEW: TOP},
+        (checkpoint("a", 9, size_bytes=None), checkpoint("b", 5), checkpoint("new", 1)),
+        retention=Retention(keep_last=3, max_total_bytes=100),
+    ),
+    Case(
+        "what nothing keeps takes no room",
+        {path("r1", "a"): set(), path("r1", "b"): {LAST}, NEW: TOP},
+        named(("a", 9), ("b", 5), ("new", 1)),
+        retention=Retention(keep_last=2, max_total_bytes=200),
     ),
 ]
 
@@ -217,6 +411,11 @@ PROTECTION_CASES = [
         keeps_old(KeepReason.SPECIFIC),
         runs=(training_run("far", namespace="elsewhere", recovery=Recovery(checkpoint=OLD)),),
     ),
+    Case(
+        "what a TrainingRun begins with stays",
+        keeps_old(KeepReason.BEGUN_FROM),
+        runs=(training_run("far", namespace="elsewhere", begun_from=OLD),),
+    ),
     Case("what is published stays", keeps_old(KeepReason.PUBLISHED), listed=old(public=True)),
     *(
         Case(f"pinned: {value!r} pins", keeps_old(KeepReason.PINNED), listed=old(metadata={"pinned": value}))
@@ -298,7 +497,9 @@ def reasons(judgements: Mapping[str, Judgement]) -> dict[str, set[KeepReason]]:
     return {where: set(it.because) if isinstance(it, Kept) else set() for where, it in judgements.items()}
 
 
-@pytest.mark.parametrize("case", [*RULE_CASES, *PROTECTION_CASES, *LISTING_CASES], ids=lambda case: case.says)
+@pytest.mark.parametrize(
+    "case", [*RULE_CASES, *GROWN_CASES, *PROTECTION_CASES, *LISTING_CASES], ids=lambda case: case.says
+)
 def test_each_checkpoint_is_kept_for_exactly_these_reasons(case: Case) -> None:
     group = group_of(by_run(case.listed), case.observed, case.recoverable)
     judged = judge([Claim(group, case.retention)], references(case.runs), NOW)
@@ -308,10 +509,13 @@ def test_each_checkpoint_is_kept_for_exactly_these_reasons(case: Case) -> None:
 def test_every_reason_has_a_case_that_shows_it() -> None:
     """A keeper without a case would be code that no test can miss."""
     shown = {
-        reason for case in (*RULE_CASES, *PROTECTION_CASES) for because in case.expected.values() for reason in because
+        reason
+        for case in (*RULE_CASES, *GROWN_CASES, *PROTECTION_CASES)
+        for because in case.expected.values()
+        for reason in because
     }
     assert shown == set(KeepReason) - {KeepReason.OTHER_POLICY}
-    assert {reason for reason, _ in (*RULES, *PROTECTIONS)} == shown
+    assert {*RULES, *GUARDS, *PROTECTIONS} == shown
 
 
 def test_reasons_are_told_in_the_order_of_their_enum() -> None:

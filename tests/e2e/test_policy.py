@@ -88,3 +88,41 @@ def test_two_policies_delete_only_what_both_let_go(stage: Stage) -> None:
 
     assert stage.remote_checkpoints(run) == sorted(paths[2:])
     wait_for(lambda: kept_because(stage).get(paths[2]) == ["OtherPolicy"], "the reason in status")
+
+
+def test_rules_grace_cap_and_expiry_work_together(stage: Stage) -> None:
+    """The best and the named stay, one of them for good; the rest waits out its grace, and two of an hour go."""
+    run = stage.wire.run()
+    losses = {"best": "0.1", "a": "0.5", "b": "0.6", "final-1": "NaN", "c": "0.7", "newest": "0.9"}
+    paths = {name: stage.wire.saved(run, name, user_metadata={"loss": it}) for name, it in losses.items()}
+    paths["final-2"] = stage.wire.saved(run, "final-2", user_metadata={"loss": "2"}, ttl_seconds=7200)
+    paths["newest"] = stage.wire.saved(run, "last", user_metadata={"loss": "0.8"})
+    rules = {
+        "action": "Delete",
+        "keepBest": {"count": 1, "metric": {"name": "loss"}},
+        "keepNames": ["final*", "newest"],
+        "gracePeriodSeconds": 5,
+        "maxDeletionsPerHour": 2,
+        "extendTTL": True,
+    }
+    stage.apply(stage.training_run({"run": {"trainingRunId": run}}), stage.policy(rules))
+    doomed = [paths[name] for name in ("a", "b", "c")]
+    marked = wait_for(lambda: stage.status("keep", "checkpointpolicy").get("marked", []), "the marks")
+    assert [one["path"] for one in marked] == doomed
+    assert stage.calls("DELETE /api/v1") == 0
+
+    wait_for(lambda: stage.status("keep", "checkpointpolicy").get("deletedTotal") == 2, "two deletions")
+    stage.wait_polls(5)
+    assert doomed[2] in stage.remote_checkpoints(run)
+    status = stage.status("keep", "checkpointpolicy")
+    assert sum(one["count"] for one in status["recentDeletions"]) == 2
+    assert [one["path"] for one in status["nextDeletions"]] == doomed[2:]
+    assert status["keptByReason"] == {"KeepBest": 1, "KeepNames": 3, "MinimumGood": 1, "Newest": 1, "HandedOver": 1}
+    assert status.get("expiring", []) == []
+
+    stage.operator.end()
+    stage.wire.order("clock", {"advance_seconds": 3 * 3600})
+    assert paths["final-2"] in stage.remote_checkpoints(run), "its expiry was taken away"
+    stage.operator.start()
+    stage.wait_polls(5)
+    assert stage.status("keep", "checkpointpolicy")["deletedTotal"] == 2, "a restart begins no new hour"

@@ -9,7 +9,8 @@ from functools import partial
 
 from pydantic import ValidationError
 
-from tinker_operator.api.checkpoint_policy import CheckpointPolicy, CheckpointPolicyStatus
+from tinker_operator.api.checkpoint_policy import CheckpointPolicy
+from tinker_operator.api.policy_status import CheckpointPolicyStatus
 from tinker_operator.api.reasons import Reason
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.controllers.accounts import Account
@@ -31,14 +32,22 @@ from tinker_operator.core.policy import PolicyPlan, conclude, next_policy_status
 from tinker_operator.core.policy_references import followed_runs, references
 from tinker_operator.core.policy_seen import Governed, PolicySeen, policy_questions
 from tinker_operator.core.run_status import Requeue, outcome_fault, requeue
-from tinker_operator.core.world import Answer, DeleteCheckpoint, Fault, Performed, Question, RunView
+from tinker_operator.core.world import (
+    Answer,
+    DeleteCheckpoint,
+    Fault,
+    Performed,
+    Question,
+    RunView,
+    SetCheckpointTtl,
+)
 from tinker_operator.engine.keys import KubeObject, ObjectKey
 
 Listings = Mapping[tuple[ObjectKey, Account], Mapping[Question, Answer]]
 """What was listed for each TrainingRun through each account: another account's answers say nothing to this one."""
 NOT_KEPT = Fault(
     Reason.KUBERNETES_FAULT,
-    "The API server does not keep status.deleting, so nothing is deleted. The CRDs are older than the operator: "
+    "The API server does not keep all of status, so deletions are held up. The CRDs are older than the operator: "
     "apply crds/ too.",
     needs_user=True,
 )
@@ -109,12 +118,14 @@ def _place(run: TrainingRun) -> tuple[ObjectKey, Account]:
 async def _act(
     shell: Shell, policy: CheckpointPolicy, plan: PolicyPlan, seen: PolicySeen, listings: Listings
 ) -> tuple[Performed, ...]:
-    """Performs the deletions; after one that failed, no other of the same TrainingRun is tried in this round."""
+    """Performs extensions and deletions; after a failure nothing more of its TrainingRun is tried in this round."""
     by_name = {one.run.metadata.name: one.run for one in seen.governed}
     performed: list[Performed] = []
     troubled: set[str] = set()
     for action in plan.plan.actions:
-        if not isinstance(action, DeleteCheckpoint) or (name := plan.training_run_of(action.path)) in troubled:
+        if not isinstance(action, DeleteCheckpoint | SetCheckpointTtl):
+            continue
+        if (name := plan.training_run_of(action.path)) in troubled:
             continue
         run, due = by_name[name], partial(_still_due, shell, policy, listings, action)
         performed.append(Performed(action, await perform(action, run, shell.api, shell.client_of(run), due)))
@@ -123,7 +134,9 @@ async def _act(
     return tuple(performed)
 
 
-def _still_due(shell: Shell, policy: CheckpointPolicy, listings: Listings, action: DeleteCheckpoint) -> bool:
+def _still_due(
+    shell: Shell, policy: CheckpointPolicy, listings: Listings, action: DeleteCheckpoint | SetCheckpointTtl
+) -> bool:
     key = ObjectKey(CHECKPOINT_POLICIES.kind, policy.metadata.namespace, policy.metadata.name)
     now = parsed(CheckpointPolicy, shell.store.get(key))
     return still_due(action, policy, now, _seen(shell, policy, listings), shell.clock())
@@ -132,4 +145,8 @@ def _still_due(shell: Shell, policy: CheckpointPolicy, listings: Listings, actio
 def _is_kept(shell: Shell, key: ObjectKey, status: CheckpointPolicyStatus) -> bool:
     """An API server with an older schema drops the journal silently: without this look it would be written for ever."""
     stored = parsed(CheckpointPolicy, shell.store.get(key))
-    return stored is None or stored.status.deleting == status.deleting
+    return stored is None or _memory(stored.status) == _memory(status)
+
+
+def _memory(status: CheckpointPolicyStatus) -> tuple[object, ...]:
+    return status.deleting, status.marked, status.recent_deletions

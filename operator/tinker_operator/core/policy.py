@@ -5,26 +5,22 @@ writes `next_policy_status`. A dry run prints the plan of the same call. Deletio
 (`policy_journal`) and judged once more right before they happen (`still_due`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import chain
 
-from tinker_operator.api.checkpoint_policy import (
-    SHOWN_LIMIT,
-    CheckpointPolicy,
-    CheckpointPolicyStatus,
-    DeletedCheckpoint,
-    DeletingCheckpoint,
-    DueCheckpoint,
-    KeptCheckpoint,
-)
+from tinker_operator.api.checkpoint_policy import CheckpointPolicy
+from tinker_operator.api.policy_status import SHOWN_LIMIT, CheckpointPolicyStatus, MarkedCheckpoint
 from tinker_operator.core.conditions import next_conditions
 from tinker_operator.core.plan import AT_ONCE, Plan
+from tinker_operator.core.policy_expiry import expiring, extensions
 from tinker_operator.core.policy_journal import DELETIONS_PER_PASS, Fates, announced, fates, next_journal
 from tinker_operator.core.policy_judgement import Judged, deletable, deleter_of, judge_governed, policy_key
+from tinker_operator.core.policy_pace import allowance, next_counts, next_deletions, next_marks, ripe
 from tinker_operator.core.policy_seen import Governed, PolicySeen, gap, governed_by, gravity, is_bound, lets_go
+from tinker_operator.core.policy_shown import deleted_entry, shown
 from tinker_operator.core.policy_standing import Facts, policy_findings
-from tinker_operator.core.retention import Due, Kept
 from tinker_operator.core.world import (
     DeleteCheckpoint,
     Done,
@@ -33,6 +29,7 @@ from tinker_operator.core.world import (
     Outcome,
     Performed,
     PreconditionFailed,
+    SetCheckpointTtl,
 )
 
 SHORTEST_INTERVAL_SECONDS = 5.0
@@ -44,10 +41,13 @@ class PolicyPlan:
     """What to do now, and what status needs to tell of it.
 
     Attributes:
-        plan: The deletions of this pass, and when to look again if all of them succeed.
+        plan: The extensions and deletions of this pass, and when to look again if all of them succeed.
         judged: The checkpoints of every TrainingRun whose view is complete, newest first.
         gaps: Why a view is not complete, by the name of the TrainingRun.
-        pending: What this policy is going to delete, oldest first, this pass's deletions among it.
+        pending: What this policy is going to delete, in order, this pass's deletions among it.
+        ripe: What of it has waited out its grace period.
+        marks: What waits out its grace period, since when.
+        soon: What stays by this policy and expires within a day.
         fates: What became of checkpoints that were announced and are not deleted in this pass.
         left_to: The older policies, as namespace/name, that delete what this one lets go too.
         interval: Seconds until the next look when there is nothing more to do; None for never.
@@ -58,18 +58,21 @@ class PolicyPlan:
     judged: tuple[Judged, ...]
     gaps: Mapping[str, Fault]
     pending: tuple[Judged, ...]
+    ripe: tuple[Judged, ...]
+    marks: tuple[MarkedCheckpoint, ...]
+    soon: tuple[Judged, ...]
     fates: Fates
     left_to: tuple[str, ...]
     interval: float | None
     blind: bool
 
     def training_run_of(self, path: str) -> str:
-        """Returns the name of the TrainingRun that a path to delete belongs to: delete it with its credentials.
+        """Returns the name of the TrainingRun that an action's path belongs to: act with its credentials.
 
         Raises:
-            StopIteration: The path is not pending.
+            StopIteration: The path is neither pending nor expiring.
         """
-        return next(one.training_run for one in self.pending if one.checkpoint.path == path)
+        return next(one.training_run for one in chain(self.pending, self.soon) if one.checkpoint.path == path)
 
 
 def plan_policy(policy: CheckpointPolicy, seen: PolicySeen, now: datetime) -> PolicyPlan:
@@ -86,18 +89,24 @@ def plan_policy(policy: CheckpointPolicy, seen: PolicySeen, now: datetime) -> Po
     gaps = {one.run.metadata.name: missing for one in governed if (missing := gap(one)) is not None}
     judged = judge_governed(policy, governed, gaps, seen, now)
     pending, left_to = _shared_out(policy, deletable(judged) if lets_go(policy) else (), seen)
-    now_due, known = announced(policy.status.deleting, pending), fates(policy.status.deleting, governed, gaps)
-    more = len(pending) > len(now_due) and len(known.unclear) < DELETIONS_PER_PASS
+    marks = next_marks(policy, pending, gaps, now)
+    waited, known = ripe(policy, marks, pending, now), fates(policy.status.deleting, governed, gaps)
+    may = allowance(policy, len(known.vanished) + len(known.unclear), now)
+    now_due, soon = announced(policy.status.deleting, waited)[:may], expiring(judged, now)
+    more = min(len(waited), may) > len(now_due) and len(known.unclear) < DELETIONS_PER_PASS
     interval = _interval(governed)
     return PolicyPlan(
         plan=Plan(
-            actions=tuple(_deletion(one.checkpoint) for one in now_due),
+            actions=(*extensions(policy, soon, now), *(_deletion(one.checkpoint) for one in now_due)),
             wake_after=AT_ONCE if more else interval,
             retry=any(not missing.needs_user for missing in gaps.values()),
         ),
         judged=judged,
         gaps=gaps,
         pending=pending,
+        ripe=waited,
+        marks=marks,
+        soon=soon,
         fates=known,
         left_to=left_to,
         interval=interval,
@@ -106,7 +115,11 @@ def plan_policy(policy: CheckpointPolicy, seen: PolicySeen, now: datetime) -> Po
 
 
 def still_due(
-    action: DeleteCheckpoint, judged: CheckpointPolicy, policy: CheckpointPolicy | None, seen: PolicySeen, now: datetime
+    action: DeleteCheckpoint | SetCheckpointTtl,
+    judged: CheckpointPolicy,
+    policy: CheckpointPolicy | None,
+    seen: PolicySeen,
+    now: datetime,
 ) -> bool:
     """Tells whether a deletion that was planned may happen still.
 
@@ -155,21 +168,41 @@ def next_policy_status(
     """
     outcomes, before, generation = _by_path(performed), policy.status, policy.metadata.generation
     gone = [one for one in plan.pending if isinstance(outcomes.get(one.checkpoint.path), Done)]
-    left = [one for one in plan.pending if not _is_settled(outcomes.get(one.checkpoint.path))]
-    deleted = (*(_deleted(it, now) for it in plan.fates.vanished), *(_deleted(_due(one), now) for one in gone))
+    left = [one for one in plan.ripe if not _is_settled(outcomes.get(one.checkpoint.path))]
+    deleted = (*(deleted_entry(it, now) for it in plan.fates.vanished), *(deleted_entry(it, now) for it in gone))
     governed = governed_by(policy, seen)
-    facts = Facts(len(governed), _troubles(plan, outcomes), len(plan.pending) > len(gone), plan.left_to)
-    findings = policy_findings(policy, facts)
-    return (before if plan.blind else _shown(plan.judged, gone)).model_copy(
+    waiting = len(plan.pending) > len(plan.ripe)
+    facts = Facts(len(governed), _troubles(plan, outcomes), len(plan.ripe) > len(gone), plan.left_to, waiting)
+    return _told(policy, plan, outcomes).model_copy(
         update={
             "observed_generation": generation,
-            "conditions": next_conditions(before.conditions, findings, generation=generation, now=now),
+            "conditions": next_conditions(
+                before.conditions, policy_findings(policy, facts), generation=generation, now=now
+            ),
             "training_runs": len(governed),
             "deleted_total": before.deleted_total + len(deleted),
+            "marked": _unless(plan.marks, {one.checkpoint.path for one in gone}),
+            "recent_deletions": next_counts(before, len(deleted), now),
             "deleting": next_journal(before.deleting, plan.fates.unclear, left),
             "deleted": (*before.deleted, *deleted)[-SHOWN_LIMIT:],
         }
     )
+
+
+def _told(policy: CheckpointPolicy, plan: PolicyPlan, outcomes: Mapping[str, Outcome]) -> CheckpointPolicyStatus:
+    """Returns what there is to show of the checkpoints; as it was when there is nothing to see."""
+    if plan.blind:
+        return policy.status
+    done = {path for path, outcome in outcomes.items() if isinstance(outcome, Done)}
+    gone = done & {one.checkpoint.path for one in plan.pending}
+    soon = [one for one in plan.soon if one.checkpoint.path not in done]
+    going = [one for one in plan.pending or deletable(plan.judged) if one.checkpoint.path not in gone]
+    status = shown(plan.judged, gone, soon, plan.marks)
+    return status.model_copy(update={"next_deletions": next_deletions(policy, plan.marks, going)})
+
+
+def _unless(marks: Iterable[MarkedCheckpoint], gone: Container[str]) -> tuple[MarkedCheckpoint, ...]:
+    return tuple(it for it in marks if it.path not in gone)
 
 
 def _shared_out(
@@ -198,7 +231,8 @@ def _deletion(checkpoint: ObservedCheckpoint) -> DeleteCheckpoint:
 
 
 def _by_path(performed: Iterable[Performed]) -> dict[str, Outcome]:
-    return {one.action.path: one.outcome for one in performed if isinstance(one.action, DeleteCheckpoint)}
+    paths = ((one.action, one.outcome) for one in performed)
+    return {it.path: outcome for it, outcome in paths if isinstance(it, DeleteCheckpoint | SetCheckpointTtl)}
 
 
 def _is_settled(outcome: Outcome | None) -> bool:
@@ -208,43 +242,8 @@ def _is_settled(outcome: Outcome | None) -> bool:
 
 def _troubles(plan: PolicyPlan, outcomes: Mapping[str, Outcome]) -> dict[str, Fault]:
     found: dict[str, Fault] = {}
-    for one in plan.pending:
-        outcome = outcomes.get(one.checkpoint.path)
+    for path, outcome in outcomes.items():
         if isinstance(outcome, Fault):
-            found[one.training_run] = min(found.get(one.training_run, outcome), outcome, key=gravity)
+            name = plan.training_run_of(path)
+            found[name] = min(found.get(name, outcome), outcome, key=gravity)
     return {**found, **plan.gaps}
-
-
-def _shown(judged: Iterable[Judged], gone: Iterable[Judged]) -> CheckpointPolicyStatus:
-    left = {one.checkpoint.path: one for one in judged}
-    for one in gone:
-        del left[one.checkpoint.path]
-    kept = [(one, one.judgement) for one in left.values() if isinstance(one.judgement, Kept)]
-    due = [one for one in left.values() if isinstance(one.judgement, Due)]
-    return CheckpointPolicyStatus(
-        checkpoints=len(left),
-        kept_count=len(kept),
-        due_count=len(due),
-        kept_bytes=_bytes(one for one, _ in kept),
-        due_bytes=_bytes(due),
-        kept=tuple(_kept(one, judgement) for one, judgement in kept[:SHOWN_LIMIT]),
-        due=tuple(map(_due, due[:SHOWN_LIMIT])),
-    )
-
-
-def _bytes(judged: Iterable[Judged]) -> int:
-    return sum(one.checkpoint.size_bytes or 0 for one in judged)
-
-
-def _kept(one: Judged, judgement: Kept) -> KeptCheckpoint:
-    it = one.checkpoint
-    return KeptCheckpoint(path=it.path, time=it.time, training_run=one.training_run, because=judgement.because)
-
-
-def _due(one: Judged) -> DueCheckpoint:
-    it = one.checkpoint
-    return DueCheckpoint(path=it.path, time=it.time, training_run=one.training_run, size_bytes=it.size_bytes)
-
-
-def _deleted(one: DueCheckpoint | DeletingCheckpoint, now: datetime) -> DeletedCheckpoint:
-    return DeletedCheckpoint(path=one.path, time=one.time, training_run=one.training_run, deleted_at=now)

@@ -18,7 +18,7 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from tinker_operator.api.checkpoint_policy import DeletingCheckpoint
+from tinker_operator.api.policy_status import DeletingCheckpoint
 from tinker_operator.core.policy_judgement import Judged
 from tinker_operator.core.policy_references import followed_runs
 from tinker_operator.core.policy_seen import Governed

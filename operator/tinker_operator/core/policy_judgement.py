@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tinker_operator.api.checkpoint_policy import CheckpointPolicy
+from tinker_operator.api.policy_status import DueRule
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.core.policy_group import Group, age_order, narrowed
 from tinker_operator.core.policy_references import References, followed_runs, run_key
@@ -60,8 +61,15 @@ def judge_governed(
 
 
 def deletable(judged: Sequence[Judged]) -> tuple[Judged, ...]:
-    """Returns what a policy that deletes may delete, oldest first; give it what `judge_governed` returned."""
-    return tuple(one for one in reversed(judged) if isinstance(one.judgement, Due) and not one.withheld)
+    """Returns what a policy that deletes may delete, in order: what nothing keeps, then what is beyond a budget.
+
+    Oldest first in each. What rules keep goes last: while anything else is left, its place would go to that.
+
+    Args:
+        judged: What `judge_governed` returned.
+    """
+    due = [(one, one.judgement.rule) for one in reversed(judged) if isinstance(one.judgement, Due) and not one.withheld]
+    return tuple(one for one, _ in sorted(due, key=lambda it: it[1] is DueRule.MAX_TOTAL_BYTES))
 
 
 def deleter_of(run_id: str, policy: CheckpointPolicy, seen: PolicySeen) -> tuple[str, str]:
@@ -92,12 +100,14 @@ def _claims(policy: CheckpointPolicy, run: TrainingRun, group: Group, seen: Poli
     yield from _others_say(others, run, group)
     for sharer in _sharers(run, seen.references):
         if not governs(policy, sharer):
-            yield from _others_say(others, sharer, narrowed(group, followed_runs(sharer)))
+            yield from _others_say(others, sharer, narrowed(group, followed_runs(sharer)), whole=False)
 
 
-def _others_say(others: Iterable[CheckpointPolicy], run: TrainingRun, group: Group) -> Iterable[Claim]:
+def _others_say(
+    others: Iterable[CheckpointPolicy], run: TrainingRun, group: Group, *, whole: bool = True
+) -> Iterable[Claim]:
     governing = (other for other in others if governs(other, run))
-    return (Claim(group, other.spec.retention, own=False, deletes=lets_go(other)) for other in governing)
+    return (Claim(group, other.spec.retention, own=False, deletes=lets_go(other), whole=whole) for other in governing)
 
 
 def _sharers(run: TrainingRun, references: References) -> Iterable[TrainingRun]:

@@ -9,14 +9,14 @@ A new kind of reference is a function from a TrainingRun to paths, and a line in
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from tinker_operator.api.checkpoint_policy import KeepReason
 from tinker_operator.api.meta import ConditionStatus
+from tinker_operator.api.policy_status import KeepReason
 from tinker_operator.api.reasons import ConditionType
-from tinker_operator.api.run_status import CandidateVerdict, Verdict
+from tinker_operator.api.recovery_status import CandidateVerdict, Verdict
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.core.conditions import find_condition
 
-_NO_FAULT_OF_THE_CHECKPOINT = frozenset({Verdict.GOOD, Verdict.BACKEND_FAILED})
+_NO_FAULT_OF_THE_CHECKPOINT = frozenset({Verdict.GOOD, Verdict.NO_METRIC, Verdict.BACKEND_FAILED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +76,16 @@ def _is_flagged(run: TrainingRun) -> bool:
 
 
 def _recovering(run: TrainingRun) -> Iterable[str]:
-    """Between two attempts nothing is in flight, yet the next one needs its candidates: the flag bridges the gap."""
-    if run.status.recovery.in_flight is not None:
-        yield run.status.recovery.in_flight.from_training_run_id
-    if run.spec.recovery.enabled and run.status.training_run_id is not None and _is_flagged(run):
-        yield run.status.training_run_id
+    """Between two attempts nothing is in flight, yet the next one needs its candidates: the flag bridges the gap.
+
+    A recovery walks back over the whole lineage.
+    """
+    recovery = run.status.recovery
+    waiting = recovery.next_attempt_time is not None or _is_flagged(run)
+    if recovery.in_flight is not None:
+        yield recovery.in_flight.from_training_run_id
+    if recovery.in_flight is not None or (run.spec.recovery.enabled and waiting):
+        yield from followed_runs(run)
 
 
 def _verdicts(run: TrainingRun) -> Iterable[CandidateVerdict]:
@@ -114,6 +119,11 @@ def _handed_over(run: TrainingRun) -> Iterable[str | None]:
         yield run.status.hand_over.checkpoint
 
 
+def _begun_from(run: TrainingRun) -> Iterable[str | None]:
+    create = run.spec.run.create
+    yield create.source.checkpoint if create is not None and create.source is not None else None
+
+
 def _specific(run: TrainingRun) -> Iterable[str | None]:
     yield run.spec.recovery.checkpoint
 
@@ -124,4 +134,5 @@ _NAMED: tuple[tuple[KeepReason, Callable[[TrainingRun], Iterable[str | None]]], 
     (KeepReason.RECOVERY_SOURCE, _restored_from),
     (KeepReason.HANDED_OVER, _handed_over),
     (KeepReason.SPECIFIC, _specific),
+    (KeepReason.BEGUN_FROM, _begun_from),
 )

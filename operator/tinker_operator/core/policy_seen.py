@@ -7,8 +7,9 @@ decided here and nowhere else, because nothing may be deleted on an incomplete o
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from tinker_operator.api.checkpoint_policy import CheckpointPolicy, RetentionAction
+from tinker_operator.api.checkpoint_policy import CheckpointPolicy
 from tinker_operator.api.reasons import Reason
+from tinker_operator.api.retention_spec import RetentionAction
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.core.inventory import CONFIRMED
 from tinker_operator.core.policy_group import Group, group_of

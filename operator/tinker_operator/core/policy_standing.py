@@ -7,9 +7,10 @@ while nothing changes.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from tinker_operator.api.checkpoint_policy import CheckpointPolicy, RetentionAction
+from tinker_operator.api.checkpoint_policy import CheckpointPolicy
 from tinker_operator.api.meta import ConditionStatus
 from tinker_operator.api.reasons import ConditionType, Reason
+from tinker_operator.api.retention_spec import RetentionAction
 from tinker_operator.core.conditions import Finding, Standing, standing_findings
 from tinker_operator.core.policy_seen import gravity
 from tinker_operator.core.world import Fault
@@ -31,12 +32,14 @@ class Facts:
         troubles: What went wrong, by the name of the TrainingRun: an incomplete view, or a deletion that failed.
         pending: Whether checkpoints remain that this policy is going to delete.
         left_to: The older policies, as namespace/name, that delete what this one lets go too.
+        waiting: Whether checkpoints wait out their grace period.
     """
 
     governed: int
     troubles: Mapping[str, Fault]
     pending: bool
     left_to: tuple[str, ...] = ()
+    waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,7 @@ def _troubled(_policy: CheckpointPolicy, facts: Facts) -> Verdict | None:
 def _deleting(_policy: CheckpointPolicy, facts: Facts) -> Verdict | None:
     if not facts.pending:
         return None
-    message = "Checkpoints that nothing keeps are being deleted, oldest first."
+    message = "Checkpoints that nothing keeps are being deleted, oldest first, at most maxDeletionsPerHour."
     return Verdict(Standing.IN_PROGRESS, Reason.DELETING, message)
 
 
@@ -98,6 +101,9 @@ def _settled(policy: CheckpointPolicy, facts: Facts) -> Verdict:
     if policy.spec.retention.action is RetentionAction.REPORT:
         message = "Nothing is deleted: spec.retention.action is Report. status.due shows what Delete would delete."
         return Verdict(Standing.CURRENT, Reason.REPORTED, message)
+    if facts.waiting:
+        message = "What nothing keeps waits out its grace period, as status.nextDeletions shows; the rest is in order."
+        return Verdict(Standing.CURRENT, Reason.ENFORCED, message)
     if facts.left_to:
         message = f"What is still due is left to an older policy that lets it go too: {', '.join(facts.left_to)}."
         return Verdict(Standing.CURRENT, Reason.ENFORCED, message)
