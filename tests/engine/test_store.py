@@ -255,3 +255,15 @@ def test_paths_are_those_of_the_api_conventions(resource: Resource, arguments: t
 
 def test_a_key_reads_as_people_name_objects() -> None:
     assert [str(KEY), str(ObjectKey("Node", "", "n1"))] == ["Widget default/a", "Node n1"]
+
+
+def test_of_a_kind_that_is_trimmed_only_so_much_is_kept() -> None:
+    """Whoever brings it, and listeners get no more either; other kinds stay whole."""
+    store, told = Store({KIND: lambda obj: {"metadata": obj["metadata"]}}), list[Change]()
+    store.listen(told.append)
+    obj = {**widget(1), "spec": {"size": 1}}
+    store.apply(KIND, obj)
+    store.apply("Other", obj)
+
+    assert store.get(KEY) == told[0].after == {"metadata": obj["metadata"]}
+    assert (store.get(KEY._replace(kind="Other")) or {})["spec"] == {"size": 1}

@@ -1,7 +1,11 @@
-"""Which objects a change in the cluster wakes: the object itself, and the policies that a run's state bears on."""
+"""Which objects a change in the cluster wakes.
+
+The object itself, the policies that a run's state bears on, and the TrainingRun that a Job was made for.
+"""
 
 from collections.abc import Iterator
 
+from tinker_operator.controllers.jobs import TRAINER_JOBS, owning_run
 from tinker_operator.controllers.objects import CHECKPOINT_POLICIES, TRAINING_RUNS
 from tinker_operator.engine.keys import KubeObject, ObjectKey
 from tinker_operator.engine.store import Change, Store
@@ -18,6 +22,9 @@ def wakes(store: Store, change: Change) -> Iterator[ObjectKey]:
         store: Tells which policies there are.
         change: What happened; an echo of an own status write wakes nobody but the policies that it bears on.
     """
+    if change.key.kind == TRAINER_JOBS.kind:
+        yield from _trained(change)
+        return
     if essential(change):
         yield change.key
     if change.key.kind == TRAINING_RUNS.kind and (
@@ -26,6 +33,21 @@ def wakes(store: Store, change: Change) -> Iterator[ObjectKey]:
         yield from (key for key in _policies(store, change.key.namespace) if _selects(store.get(key), change))
     elif change.key.kind == CHECKPOINT_POLICIES.kind and essential(change):
         yield from (key for key in _policies(store, change.key.namespace) if key != change.key)
+
+
+def _trained(change: Change) -> Iterator[ObjectKey]:
+    """The TrainingRun of a Job that came, went, ended, or is being deleted; its pods' counts are no news."""
+    run = next((owner for one in (change.after, change.before) if one and (owner := owning_run(one))), None)
+    if run is not None and _fate(change.before) != _fate(change.after):
+        yield run
+
+
+def _fate(job: KubeObject | None) -> tuple[object, ...]:
+    if job is None:
+        return ()
+    conditions = (job.get("status") or {}).get("conditions") or ()
+    stands = [(one.get("type"), one.get("status")) for one in conditions]
+    return (job["metadata"]["uid"], job["metadata"].get("deletionTimestamp"), stands)
 
 
 def _policies(store: Store, namespace: str) -> Iterator[ObjectKey]:

@@ -41,12 +41,14 @@ class Resource:
         version: API version, such as `v1alpha1`.
         plural: The name in URLs and in RBAC rules.
         kind: The kind, as objects spell it.
+        selector: Label selector: only these objects are listed and watched; empty for all of the kind.
     """
 
     group: str
     version: str
     plural: str
     kind: str
+    selector: str = ""
 
     @property
     def api_version(self) -> str:

@@ -165,6 +165,8 @@ class KopfSource:
         settings.queueing.worker_limit = None
         settings.networking.error_backoffs = EndlessBackoff(Backoff(base_seconds=0.5, cap_seconds=10.0), self._rng)
         settings.persistence.finalizer = f"{self._resources[0].group}/kopf-unused"
+        for one in filter(lambda resource: resource.selector, self._resources):
+            settings.watching.label_selectors[one.group, one.version, one.plural] = one.selector
         return settings
 
     def _login(self, session: "_Session") -> Callable[..., Any]:

@@ -5,7 +5,7 @@ Every call asks once; what to do about an error is for the caller, which as a ru
 """
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,6 +16,7 @@ from tinker_operator.engine.kube_errors import Access
 from tinker_operator.engine.objects import FIELD_MANAGER, ObjectApi
 from tinker_operator.engine.transport import APPLY_PATCH, MERGE_PATCH, Transport
 
+ACCESS_REVIEWS = Resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview")
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace")
 SECRETS = Resource("", "v1", "secrets", "Secret")
@@ -88,6 +89,32 @@ class KubeApi(ObjectApi):
             content_type=MERGE_PATCH,
         )
 
+    async def patch_finalizers(
+        self, resource: Resource, key: ObjectKey, finalizers: Sequence[str], resource_version: str
+    ) -> KubeObject:
+        """Replace an object's finalizers, if the object is still at the version the decision was taken on.
+
+        Args:
+            resource: Its kind.
+            key: Which object.
+            finalizers: All of them.
+            resource_version: That of the object the decision was taken on.
+
+        Raises:
+            WriteConflict: It changed since.
+            ObjectGone: It was deleted since.
+            KubeError: As for any request.
+        """
+        access = Access("patch", resource.group, resource.plural, key.namespace, key.name)
+        return await self._transport.request(
+            access,
+            "PATCH",
+            resource.path(key.namespace, key.name),
+            query={"fieldManager": FIELD_MANAGER},
+            body={"metadata": {"resourceVersion": resource_version, "finalizers": list(finalizers)}},
+            content_type=MERGE_PATCH,
+        )
+
     async def get_secret(self, namespace: str, name: str) -> dict[str, str] | None:
         """The decoded entries of a Secret, or None when there is none. Entries that are not UTF-8 are left out.
 
@@ -152,6 +179,31 @@ class KubeApi(ObjectApi):
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
         path = CONFIG_MAPS.path(namespace, name)
         return await self._transport.request(access, "PATCH", path, query=query, body=body, content_type=APPLY_PATCH)
+
+    async def may(self, access: Access) -> bool:
+        """Whether we have leave for something, as the API server's own authorizer sees it now.
+
+        Args:
+            access: What for.
+
+        Raises:
+            KubeError: As for any request.
+        """
+        attributes = {
+            "verb": access.verb,
+            "group": access.group,
+            "resource": access.resource,
+            "namespace": access.namespace or "",
+            "name": access.name or "",
+        }
+        review = {
+            "apiVersion": ACCESS_REVIEWS.api_version,
+            "kind": ACCESS_REVIEWS.kind,
+            "spec": {"resourceAttributes": attributes},
+        }
+        asked = Access("create", ACCESS_REVIEWS.group, ACCESS_REVIEWS.plural)
+        answer = await self._transport.request(asked, "POST", ACCESS_REVIEWS.path(), body=review)
+        return bool((answer.get("status") or {}).get("allowed"))
 
     async def kube_system_uid(self) -> str:
         """The uid of namespace `kube-system`: what is customarily taken as the identity of a cluster.

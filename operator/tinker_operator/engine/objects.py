@@ -1,4 +1,4 @@
-"""The verbs of the API server that are the same for every kind: list, get, create, replace.
+"""The verbs of the API server that are the same for every kind: list, get, create, replace, delete.
 
 `KubeApi` adds the calls of the operator's own; the resync and the lease need no more than these.
 """
@@ -43,7 +43,7 @@ class ObjectApi:
         """A consistent listing, page by page.
 
         Args:
-            resource: What to list.
+            resource: What to list; only what its selector selects.
             namespace: None for all namespaces.
             page_size: Objects on a page, at most.
 
@@ -52,7 +52,7 @@ class ObjectApi:
             KubeError: As for any request.
         """
         access = Access("list", resource.group, resource.plural, namespace)
-        query = {"limit": str(page_size)}
+        query = {"limit": str(page_size)} | ({"labelSelector": resource.selector} if resource.selector else {})
         while True:
             answer = await self._transport.request(access, "GET", resource.path(namespace), query=query)
             metadata = answer["metadata"]
@@ -93,21 +93,44 @@ class ObjectApi:
         except ObjectGone:
             return None
 
-    async def create(self, resource: Resource, namespace: str, obj: KubeObject) -> KubeObject:
+    async def create(self, resource: Resource, namespace: str, obj: KubeObject, *, strict: bool = False) -> KubeObject:
         """Create an object and return it as stored.
 
         Args:
             resource: Its kind.
             namespace: Where.
             obj: All of it.
+            strict: Refuse a field that the API server does not know, rather than drop it: for what a user wrote.
 
         Raises:
             WriteConflict: There is one of this name.
             KubeError: As for any request.
         """
         access = Access("create", resource.group, resource.plural, namespace)
-        query = {"fieldManager": FIELD_MANAGER}
+        query = {"fieldManager": FIELD_MANAGER} | ({"fieldValidation": "Strict"} if strict else {})
         return await self._transport.request(access, "POST", resource.path(namespace), query=query, body=obj)
+
+    async def delete(self, resource: Resource, key: ObjectKey, *, uid: str) -> None:
+        """Delete an object after everything that it owns: it stays, marked as being deleted, until that is gone.
+
+        Args:
+            resource: Its kind.
+            key: Which object.
+            uid: Its uid; another object of that name is left alone.
+
+        Raises:
+            WriteConflict: There is another object of that name.
+            ObjectGone: There is none.
+            KubeError: As for any request.
+        """
+        access = Access("delete", resource.group, resource.plural, key.namespace, key.name)
+        options = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Foreground",
+            "preconditions": {"uid": uid},
+        }
+        await self._transport.request(access, "DELETE", resource.path(key.namespace, key.name), body=options)
 
     async def replace(self, resource: Resource, key: ObjectKey, obj: KubeObject) -> KubeObject:
         """Replace an object whole, if it is still at the version that `obj` carries; return it as stored.

@@ -39,15 +39,21 @@ class Change:
 
 T = TypeVar("T")
 Listener: TypeAlias = Callable[[Change], None]
+Trim: TypeAlias = Callable[[KubeObject], KubeObject]
+"""What is kept of an object: itself with less in it. `metadata` keeps its names, its uid and its version."""
 
 
 class Store:
     """Objects by key, newest wins. For one event loop; nothing in it awaits.
 
     Objects handed out are the stored ones: read them, never change them.
+
+    Args:
+        trims: By kind: what is kept of its objects. Of other kinds everything that `slim` leaves is.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, trims: Mapping[str, Trim] | None = None) -> None:
+        self._trims = dict(trims or {})
         self._kinds: dict[str, dict[ObjectKey, KubeObject]] = {}
         self._listeners: list[Listener] = []
         self._graves: dict[str, tuple[ObjectKey, int]] = {}
@@ -109,7 +115,7 @@ class Store:
         if stored is not None and _uid(stored) != _uid(obj):
             self._bury(key, _revision(obj), relisted=relisted)
             stored = None
-        after = slim(obj)
+        after = self._trims.get(kind, slim)(obj)
         self._of(kind)[key] = after
         return self._tell(Change(key, stored, after, relisted))
 
