@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from playground.kubectl import Kubectl
-from tinker_operator.api.checkpoint_policy import CheckpointPolicyStatus
 from tinker_operator.api.definitions import KINDS, Kind
 from tinker_operator.api.meta import GROUP, ApiModel, to_wire
+from tinker_operator.api.policy_status import CheckpointPolicyStatus
 from tinker_operator.api.run_status import TrainingRunStatus
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("crds")]

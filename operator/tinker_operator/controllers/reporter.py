@@ -1,9 +1,10 @@
-"""Writes the one status patch of a round, and tells its events: once, after the patch went through."""
+"""Writes the one status patch of a round, and tells what happened: once, after the patch went through."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tinker_operator.api.meta import ApiModel, to_wire
+from tinker_operator.controllers.telemetry import Telemetry
 from tinker_operator.core.patch import merge_patch
 from tinker_operator.core.telemetry import Told
 from tinker_operator.engine.events import EventRecorder, EventType, Happening
@@ -21,9 +22,11 @@ class Reporter:
         api: The Kubernetes API.
         store: Learns the answer to each write at once, so that the next round sees it.
         recorder: Writes events.
+        telemetry: Counts and logs.
     """
 
-    def __init__(self, api: KubeApi, store: Store, recorder: EventRecorder) -> None:
+    def __init__(self, api: KubeApi, store: Store, recorder: EventRecorder, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
         self._api = api
         self._store = store
         self._recorder = recorder
@@ -45,7 +48,18 @@ class Reporter:
             ObjectGone: The object was deleted.
         """
         await self.write(resource, key, obj, to_wire(status))
+        await self.tell(key, obj, events)
+
+    async def tell(self, key: ObjectKey, obj: KubeObject, events: Iterable[Told]) -> None:
+        """Counts, logs and records what happened; a failure to record it goes no further.
+
+        Args:
+            key: The object.
+            obj: What it happened to.
+            events: What to tell.
+        """
         for told in events:
+            self._telemetry.tell(key, told)
             kind = EventType.WARNING if told.warning else EventType.NORMAL
             await self._recorder.emit(obj, Happening(str(told.reason), ACTION, told.note, kind))
 

@@ -1,0 +1,53 @@
+"""What happened, counted and logged: the same fields as the Event that tells of it.
+
+Names of metrics follow Prometheus' conventions; no label holds a run, since there is no end to them.
+"""
+
+import re
+from typing import Final
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter
+
+from tinker_operator.core.telemetry import STEPS, Told
+from tinker_operator.engine.keys import ObjectKey
+
+log = structlog.get_logger(__name__)
+_WORDS: Final = re.compile(r"(?<!^)(?=[A-Z])")
+
+
+class Telemetry:
+    """Counts and logs what happens to objects.
+
+    Args:
+        registry: Where the counters are shown.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._events = Counter(
+            "tinker_operator_events_total",
+            "What happened to objects, by kind and reason; each is a Kubernetes Event, too.",
+            ("kind", "namespace", "reason"),
+            registry=registry,
+        )
+        self._steps = Counter(
+            "tinker_operator_recovery_steps_total",
+            "Steps of recoveries, from detected to completed, failed or exhausted.",
+            ("namespace", "step"),
+            registry=registry,
+        )
+
+    def tell(self, key: ObjectKey, told: Told) -> None:
+        """Counts and logs one thing that happened.
+
+        Args:
+            key: The object that it happened to.
+            told: What happened.
+        """
+        self._events.labels(key.kind, key.namespace, str(told.reason)).inc()
+        step = STEPS.get(told.reason)
+        if step is not None:
+            self._steps.labels(key.namespace, step).inc()
+        name = f"recovery_{step}" if step is not None else _WORDS.sub("_", str(told.reason)).lower()
+        say = log.warning if told.warning else log.info
+        say(name, kind=key.kind, namespace=key.namespace, name=key.name, message=told.note, **dict(told.fields))
