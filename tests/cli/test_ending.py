@@ -23,7 +23,7 @@ KUBECONFIG = {
     "arguments",
     [
         pytest.param((), id="while it asks for the identity of the cluster"),
-        pytest.param(("--cluster-id", "c"), id="while it lists and watches"),
+        pytest.param(("--cluster-id", "c"), id="while it asks what it may watch"),
     ],
 )
 def test_a_silent_api_server_does_not_hold_up_the_end(arguments: tuple[str, ...], tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The command line: a bad setting is one line on stderr with the remedy, and exit status 2."""
 
 import os
+import socket
 import subprocess
 import sys
 
@@ -35,6 +36,18 @@ SETTINGS: dict[str, tuple[tuple[str, ...], dict[str, str], str]] = {
     "a kubeconfig that is not there": (("--kubeconfig", "/no/such/file"), {}, "--kubeconfig"),
     "namespaces both ways": (("--namespace", "a", "--all-namespaces"), {}, "--namespace"),
     "a cluster id with a slash": (("--cluster-id", "a/b"), {}, "--cluster-id"),
+    "a webhook with its scheme": (("--allow-webhook", "https://hooks.example"), {}, "--allow-webhook"),
+    "a webhook with a path": (("--allow-webhook", "hooks.example/x"), {}, "--allow-webhook"),
+    "an empty webhook": (("--allow-webhook", ""), {}, "--allow-webhook"),
+    "every webhook there is": (("--allow-webhook", "*"), {}, "--allow-webhook"),
+    "an address without a port": (("--metrics-address", "127.0.0.1"), {}, "--metrics-address"),
+    "a port without a colon": (("--metrics-address", "9090"), {}, "--metrics-address"),
+    "an address with a port in letters": (("--metrics-address", ":http"), {}, "--metrics-address"),
+    "an address with a port that is too high": (("--metrics-address", ":65536"), {}, "--metrics-address"),
+    "an empty address": (("--metrics-address", ""), {}, "--metrics-address"),
+    "an address that is not this machine's": (("--metrics-address", "192.0.2.1:9090"), {}, "--metrics-address"),
+    "an address that is a URL": (("--metrics-address", "http://127.0.0.1:9090"), {}, "--metrics-address"),
+    "a floor of polls of nothing": (("--min-poll-seconds", "0"), {}, "--min-poll-seconds"),
     "an option that does not exist": (("--colour",), {}, "--colour"),
 }
 
@@ -68,10 +81,32 @@ def test_without_a_cluster_the_remedy_is_named() -> None:
     assert "kubeconfig" in ended.stderr
 
 
+def test_an_address_for_metrics_that_is_taken_is_one_line_with_the_remedy() -> None:
+    """Told before the cluster is asked for anything: a Deployment that cannot be scraped should not look well."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        ended = run_operator(("--metrics-address", address), {"HOME": "/nonexistent"})
+
+    assert ended.returncode == 2
+    assert len(ended.stderr.splitlines()) == 1
+    assert "--metrics-address" in ended.stderr
+    assert "Address already in use" in ended.stderr
+    assert "Give an address that is free" in ended.stderr
+
+
 def test_help_names_every_option() -> None:
     """The help is complete."""
     ended = run_operator(("--help",), {})
 
     assert ended.returncode == 0
-    for option in ("--kubeconfig", "--namespace", "--all-namespaces", "--cluster-id", "TINKER_BASE_URL"):
+    for option in (
+        "--kubeconfig",
+        "--namespace",
+        "--all-namespaces",
+        "--cluster-id",
+        "--allow-webhook",
+        "--min-poll-seconds",
+        "--metrics-address",
+        "TINKER_BASE_URL",
+    ):
         assert option in ended.stdout

@@ -43,7 +43,9 @@ def shell_at(came: float, looked_from: float, inventory: Inventory = KNOWN) -> S
     store.apply(TRAINING_RUNS.kind, {"metadata": metadata})
     services = Looked(Service(cast("Any", None), inventory, looked_from=looked_from))
     nothing = cast("Any", None)
-    return Shell(store, nothing, cast("Any", services), nothing, nothing, arrivals, nothing, "test", nothing)
+    return Shell(
+        store, nothing, cast("Any", services), nothing, nothing, arrivals, nothing, nothing, nothing, "test", nothing
+    )
 
 
 def bound() -> TrainingRun:

@@ -60,6 +60,38 @@ def test_a_change_of_a_run_wakes_whom_it_concerns(store: Store, name: str) -> No
     assert woken(store, before, after) == expected
 
 
+def job(*conditions: tuple[str, str], owner: Any = None, uid: str = "j", **rest: Any) -> Any:
+    """Returns a trainer Job of the run."""
+    reference = {"apiVersion": "tinker-operator.dev/v1alpha1", "kind": "TrainingRun", "name": "sft", "uid": "u"}
+    metadata = {"name": "sft-a1", "namespace": "team", "uid": uid, "ownerReferences": [reference | (owner or {})]}
+    told = [{"type": kind, "status": status} for kind, status in conditions]
+    return {"metadata": {**metadata, **rest}, "status": {"conditions": told}}
+
+
+JOB = ObjectKey("Job", "team", "sft-a1")
+JOBS: dict[str, tuple[Any, Any, set[str]]] = {
+    "one that comes": (None, job(), {"sft"}),
+    "one that goes": (job(), None, {"sft"}),
+    "one that fails": (job(), job(("Failed", "True")), {"sft"}),
+    "one that is held back": (job(("Suspended", "False")), job(("Suspended", "True")), {"sft"}),
+    "one that is being deleted": (job(), job(deletionTimestamp="now"), {"sft"}),
+    "one whose pods are counted anew": (job(), job(resourceVersion="2"), set()),
+    "one of another kind of owner": (None, job(owner={"kind": "CronJob"}), set()),
+    "one of an owner of another API group": (None, job(owner={"apiVersion": "example.com/v1"}), set()),
+    "one that has lost its owner": (job(), job(ownerReferences=None, deletionTimestamp="now"), {"sft"}),
+    "one that nobody owns": (None, job(ownerReferences=[]), set()),
+}
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_a_job_wakes_the_run_that_it_was_made_for(store: Store, name: str) -> None:
+    """When its fate changes; it is never itself worked on, and no policy cares."""
+    before, after, expected = JOBS[name]
+    woken = set(wakes(store, Change(JOB, before, after)))
+
+    assert woken == {ObjectKey("TrainingRun", "team", one) for one in expected}
+
+
 def test_a_policy_wakes_the_others_of_its_namespace(store: Store) -> None:
     """They may govern the same runs, and must not delete what it keeps."""
     key = ObjectKey(CHECKPOINT_POLICIES.kind, "team", "math")

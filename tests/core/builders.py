@@ -4,15 +4,18 @@
 them with the deduplication that the real one promises. It is not a double of our own code: it shares none of it.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+from tinker_operator.api.meta import RESUMED_KEY, VALIDATES_KEY
 from tinker_operator.api.reasons import Reason
 from tinker_operator.api.run_status import TrainingRunStatus
 from tinker_operator.api.training_run import TrainingRun
+from tinker_operator.core.farewell import FINALIZER
 from tinker_operator.core.inventory import Inventory, failed_inventory, next_inventory
 from tinker_operator.core.run_plan import RunPlan, plan_run
 from tinker_operator.core.run_status import next_run_status
@@ -22,13 +25,21 @@ from tinker_operator.core.world import (
     Action,
     Answer,
     BackendFailed,
+    CallHook,
     CheckpointsOf,
     ConfirmRun,
     CreateRun,
+    CreateTrainerJob,
+    DeleteTrainerJob,
     Done,
     Fault,
     FinishSession,
     HandOverSeen,
+    HookFailed,
+    InspectExport,
+    JobPhase,
+    JobSeen,
+    JobsSeen,
     LoadRefused,
     ObservedCheckpoint,
     ObservedRun,
@@ -42,6 +53,9 @@ from tinker_operator.core.world import (
     RunMade,
     SessionLost,
     SessionOpened,
+    SetFinalizer,
+    TrainerJobs,
+    Unsound,
     WeightsOf,
     WeightsSeen,
     WriteHandOver,
@@ -61,11 +75,18 @@ def training_run(
     recovery: Mapping[str, Any] | None = None,
     generation: int = 1,
     status: TrainingRunStatus | None = None,
+    annotations: Mapping[str, str] | None = None,
 ) -> TrainingRun:
     """Returns a TrainingRun that adopts `FIRST` with recovery enabled, changed as asked."""
     merged = {**SPEC, **(spec or {})}
     merged["recovery"] = {**merged.get("recovery", {}), **(recovery or {})}
-    metadata = {"name": "sft", "namespace": "team", "uid": "uid-1", "generation": generation}
+    metadata = {
+        "name": "sft",
+        "namespace": "team",
+        "uid": "uid-1",
+        "generation": generation,
+        "annotations": annotations or {},
+    }
     run = TrainingRun.model_validate({"metadata": metadata, "spec": merged})
     return run.model_copy(update={"status": status}) if status else run
 
@@ -97,6 +118,13 @@ class FakeService:
     hand_over: str | None = None
     outcomes: dict[tuple[str, int], Outcome] = field(default_factory=dict)
     down: Fault | None = None
+    unsound: set[str] = field(default_factory=set)
+    jobs: dict[str, JobSeen] = field(default_factory=dict)
+    jobs_made: int = 0
+    pods_hang: bool = False
+    loops: int = 0
+    hook_calls: list[CallHook] = field(default_factory=list)
+    hooks_down: bool = False
 
     def add_run(self, run_id: str = FIRST, *steps: int, **changes: Any) -> None:
         """Puts a run with checkpoints there."""
@@ -110,12 +138,32 @@ class FakeService:
         self.runs[run_id] = replace(self.runs[run_id], corrupted=True)
 
     def live(self) -> list[str]:
-        """Returns the runs that training could go on in: not corrupted, and not of a finished session."""
+        """Returns the runs that training could go on in: not corrupted, not of a finished session, not for a proof."""
         return [
             run_id
             for run_id, run in self.runs.items()
-            if not run.corrupted and run_id.partition(":train:")[0] not in self.finished
+            if not run.corrupted
+            and run_id.partition(":train:")[0] not in self.finished
+            and VALIDATES_KEY not in run.metadata
         ]
+
+    def loop_resumes(self) -> str:
+        """A training loop reads the hand-over and makes a run of its own from what it says; returns its id."""
+        told = json.loads(self.hand_over or "")
+        self.loops += 1
+        metadata = {**told["userMetadata"], RESUMED_KEY: f"2026-01-01T{self.loops:06d}"}
+        run_id = f"loop{self.loops}:train:0"
+        self.add_run(run_id, metadata=metadata)
+        return run_id
+
+    def job_ends(self, phase: JobPhase, **changes: Any) -> None:
+        """The newest Job ends."""
+        name = max(self.jobs, key=lambda one: self.jobs[one].attempt)
+        self.jobs[name] = replace(self.jobs[name], phase=phase, finished_at=START, **changes)
+
+    def pods_end(self) -> None:
+        """The pods of Jobs that are being deleted end at last."""
+        self.jobs = {name: job for name, job in self.jobs.items() if job.phase is not JobPhase.DELETING}
 
     def look(self, previous: Inventory, watched: list[str], now: datetime) -> Inventory:
         """Returns the next snapshot."""
@@ -128,6 +176,8 @@ class FakeService:
         match question:
             case ReadHandOver():
                 return HandOverSeen(self.hand_over)
+            case TrainerJobs():
+                return JobsSeen(tuple(self.jobs.values()))
             case _ if self.down is not None:
                 return self.down
             case CheckpointsOf(run_id=run_id):
@@ -143,6 +193,8 @@ class FakeService:
             case WriteHandOver(document=document):
                 self.hand_over = document
                 return Done()
+            case CreateTrainerJob() | DeleteTrainerJob() | CallHook() | SetFinalizer():
+                return self._in_the_cluster(action)
             case _ if self.down is not None:
                 return self.down
             case OpenSession(key=key):
@@ -152,10 +204,31 @@ class FakeService:
                 return Done()
             case RestoreRun() | CreateRun():
                 return self._make(action)
+            case InspectExport(checkpoint=path):
+                return Unsound("A tensor holds NaN.") if path in self.unsound else Done()
             case ConfirmRun(run_id=run_id):
                 return RunMade(run_id, MODEL, RANK) if run_id in self.runs else BackendFailed("It does not answer.")
             case _:
                 raise AssertionError(action)
+
+    def _in_the_cluster(self, action: CreateTrainerJob | DeleteTrainerJob | CallHook | SetFinalizer) -> Outcome:
+        match action:
+            case CreateTrainerJob(name=name, attempt=attempt):
+                self.jobs_made += name not in self.jobs
+                job = JobSeen(name, f"uid-{self.jobs_made}", attempt, JobPhase.RUNNING)
+                self.jobs.setdefault(name, job)
+            case DeleteTrainerJob(name=name, uid=uid):
+                job = self.jobs.pop(name)
+                assert job.uid == uid
+                if self.pods_hang:
+                    self.jobs[name] = replace(job, phase=JobPhase.DELETING)
+            case CallHook() if self.hooks_down:
+                return HookFailed("The webhook at hooks.example answered 503.")
+            case CallHook():
+                self.hook_calls.append(action)
+            case SetFinalizer():
+                pass
+        return Done()
 
     def _make(self, action: RestoreRun | CreateRun) -> Outcome:
         if action.session_id in self.finished:
@@ -214,6 +287,10 @@ class Playing:
         performed: list[Performed] = []
         for action in plan.plan.actions:
             performed.append(Performed(action, self.service.perform(action)))
+            if isinstance(action, SetFinalizer):
+                finalizers = (FINALIZER,) if action.present else ()
+                metadata = self.run.metadata.model_copy(update={"finalizers": finalizers})
+                self.run = self.run.model_copy(update={"metadata": metadata})
             if isinstance(performed[-1].outcome, Fault):
                 break
         return tuple(performed)

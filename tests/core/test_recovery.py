@@ -10,7 +10,8 @@ from tests.core.legality import illegalities
 
 from tinker_operator.api.meta import ATTEMPT_KEY, OWNER_KEY, RESUMED_KEY, ConditionStatus
 from tinker_operator.api.reasons import ConditionType, Reason
-from tinker_operator.api.run_status import VERDICT_LIMIT, RecoveryResult, TrainingRunStatus, Verdict
+from tinker_operator.api.recovery_status import VERDICT_LIMIT, RecoveryResult, Verdict
+from tinker_operator.api.run_status import TrainingRunStatus
 from tinker_operator.core.conditions import find_condition
 from tinker_operator.core.world import Fault, ObservedRun, WeightsSeen
 
@@ -155,7 +156,7 @@ def test_recovery_that_is_not_enabled_waits_for_a_person() -> None:
 
 def test_attempts_end_with_the_budget_and_wait_between() -> None:
     """No checkpoint loads: three attempts, 5 and 10 seconds apart, then Stalled for good."""
-    game = playing()
+    game = playing(training_run(recovery={"jitter": "None"}))
     game.service.unloadable |= {path_of(step) for step in (10, 20, 30)}
     game.service.corrupt()
     waits = []

@@ -10,7 +10,8 @@ from tests.core.test_recovery import is_true, reason
 
 from tinker_operator.api.meta import CHECKPOINT_KEY, RESUMED_KEY
 from tinker_operator.api.reasons import ConditionType, Reason
-from tinker_operator.api.run_status import RecoveryResult, TrainingRunStatus
+from tinker_operator.api.recovery_status import RecoveryResult
+from tinker_operator.api.run_status import TrainingRunStatus
 from tinker_operator.core.telemetry import EventReason, run_events
 from tinker_operator.core.world import Action, Fault, Outcome, RestoreRun, StillPending
 
@@ -190,7 +191,7 @@ def test_a_load_that_never_ends_fails_the_attempt() -> None:
         game.round()
         game.now = game.now.replace(minute=(game.now.minute + 1) % 60, hour=game.now.hour + (game.now.minute == 59))
 
-    assert game.run.status.recovery.history[-1].result is RecoveryResult.BACKEND_FAILED
+    assert game.run.status.recovery.history[-1].result is RecoveryResult.TIMED_OUT
     assert reason(game.run.status) == Reason.RECOVERY_EXHAUSTED
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,12 @@ from playground.kubectl import Kubectl
 OPERATOR_ACCOUNT = "tinker-operator"
 OPERATOR_NAMESPACE = "tinker-operator"
 _HERE = f"--namespace={NAMESPACE}"
+_SPEC = "patch their spec"
 _OPERATOR_ASKS: Mapping[str, tuple[str, ...]] = {
     "get a Secret": ("get", "secret/tinker", _HERE),
     "list secrets": ("list", "secrets", _HERE),
     "update trainingruns": ("update", "trainingruns.tinker-operator.dev", _HERE),
+    "patch trainingruns": ("patch", "trainingruns.tinker-operator.dev", _HERE),
     "create pods": ("create", "pods", _HERE),
 }
 _LOOP_ASKS: Mapping[str, tuple[str, ...]] = {
@@ -69,7 +71,22 @@ def read_identities(admin: Kubectl, operator: Path, loop: Path, rbac: Path) -> I
 def _identity(own: Kubectl, bindings: frozenset[str], who: str) -> Identity:
     asks, expected = (_OPERATOR_ASKS, OPERATOR_MAY) if who == "operator" else (_LOOP_ASKS, LOOP_MAY)
     user = own.json("auth", "whoami")["status"]["userInfo"]["username"]
-    return Identity(str(user), bindings, {what: _can(own, asks[what]) for what in expected})
+    may = {what: _can(own, asks[what]) for what in expected if what in asks}
+    return Identity(str(user), bindings, may)
+
+
+def with_spec_tried(identities: Identities, operator: Kubectl) -> Identities:
+    """Returns the identities with what became of a change of spec under the operator's own token: nothing is stored.
+
+    Args:
+        identities: As read before.
+        operator: With the operator's kubeconfig; the TrainingRun exists.
+    """
+    patch = ("patch", "trainingrun", RUN, _HERE, "--type=merge", "--dry-run=server", "--patch")
+    tried = operator(*patch, '{"spec": {"suspend": true}}', check=False)
+    refused = tried.returncode != 0 and "may not change spec" in tried.stderr
+    may = {**identities.operator.may, _SPEC: not refused}
+    return replace(identities, operator=replace(identities.operator, may=may))
 
 
 def _can(own: Kubectl, ask: tuple[str, ...]) -> bool:

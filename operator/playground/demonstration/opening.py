@@ -14,6 +14,7 @@ from playground.demonstration.gather import (
     Identities,
     get_policy,
     read_identities,
+    with_spec_tried,
 )
 from playground.demonstration.manifests import (
     CHECKPOINT_POLICY,
@@ -26,9 +27,11 @@ from playground.demonstration.manifests import (
     training_run,
 )
 from playground.demonstration.scene import Scene
+from playground.kubectl import Kubectl
 
 AccountKubeconfig = Callable[[str, str, Path], Path]
 _READY_SECONDS = 30
+_OPERATOR_KUBECONFIG = "operator.kubeconfig"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +64,25 @@ def open_show(scene: Scene, account_kubeconfig: AccountKubeconfig) -> Underway:
     identities = _start_parts(scene, url, account_kubeconfig)
     run_id = _await_parts(scene)
     _declare(scene, run_id)
-    return Underway(url, run_id, identities)
+    operator = Kubectl(scene.kubectl.program, scene.folder / _OPERATOR_KUBECONFIG)
+    return Underway(url, run_id, with_spec_tried(identities, operator))
 
 
 def _apply_definitions(scene: Scene) -> None:
     with scene.stage.wait("kubectl applies"):
         names = apply_crds(scene.kubectl, checkout_crds())
         scene.stage.done(f"kubectl apply -f crds/: {len(names)} kinds established")
-        scene.kubectl("apply", "-f", deploy_folder() / "rbac.yaml")
-        scene.stage.done("kubectl apply -f deploy/rbac.yaml: the operator's ServiceAccount and what it may do")
+        scene.kubectl("apply", "-f", deploy_folder() / "rbac.yaml", "-f", deploy_folder() / "guard.yaml")
+        scene.stage.done(
+            "kubectl apply -f deploy/rbac.yaml -f deploy/guard.yaml: the operator's account and its bounds"
+        )
         scene.apply("people.yaml", PEOPLE)
         scene.stage.done(f"namespace {NAMESPACE}: the loop's ServiceAccount, which may get one ConfigMap")
 
 
 def _start_parts(scene: Scene, url: str, account_kubeconfig: AccountKubeconfig) -> Identities:
     with scene.stage.wait("The operator and the training loop start"):
-        operator = account_kubeconfig(OPERATOR_NAMESPACE, OPERATOR_ACCOUNT, scene.folder / "operator.kubeconfig")
+        operator = account_kubeconfig(OPERATOR_NAMESPACE, OPERATOR_ACCOUNT, scene.folder / _OPERATOR_KUBECONFIG)
         scene.crew.start_operator(url, operator, OPERATOR_NAMESPACE)
         loop = account_kubeconfig(NAMESPACE, LOOP_ACCOUNT, scene.folder / "loop.kubeconfig")
         scene.crew.start_loop(url, loop)

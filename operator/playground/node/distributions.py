@@ -78,7 +78,7 @@ def key(which: Sequence[Distribution]) -> str:
 
 
 def stage(which: Sequence[Distribution], root: Path) -> None:
-    """Copy their modules, scripts and shared libraries.
+    """Copy their modules, scripts and shared libraries; certifi's authorities become the system's.
 
     Args:
         which: Installed, not editable.
@@ -92,10 +92,19 @@ def stage(which: Sequence[Distribution], root: Path) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(str(each.locate_file(file)), target)
         _stage_scripts(each, root)
+    _stage_authorities(site / "certifi" / "cacert.pem", root)
     loaded = [
         Path(str(each.locate_file(file))) for each in which for file in each.files or () if ".so" in file.suffixes
     ]
     stage_libraries(loaded, root)
+
+
+def _stage_authorities(bundle: Path, root: Path) -> None:
+    """The SDK does not start on a system without certificate authorities, even where it speaks no TLS."""
+    if bundle.exists():
+        system = root / "etc" / "ssl" / "certs" / "ca-certificates.crt"
+        system.parent.mkdir(parents=True)
+        shutil.copy(bundle, system)
 
 
 def _stage_scripts(which: Distribution, root: Path) -> None:

@@ -30,7 +30,7 @@ from playground.settings import this_platform
 PYTHON_IMAGE = "tinker-playground-python:dev"
 OPERATOR_IMAGE = "tinker-operator:dev"
 TRAINER_IMAGE = "tinker-operator-trainer:dev"
-_FORMAT = "1"  # of what this package writes: another number leaves everything cached aside
+_FORMAT = "2"  # of what this package writes: another number leaves everything cached aside
 _KEY_LENGTH = 20
 _KEPT = 4
 _COMPILE = ("-q", "-j0", "--invalidation-mode=unchecked-hash")

@@ -8,8 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tinker_operator.api.checkpoint_policy import CheckpointPolicy, CheckpointPolicySpec, CheckpointPolicyStatus
+from tinker_operator.api.checkpoint_policy import CheckpointPolicy, CheckpointPolicySpec
 from tinker_operator.api.meta import CATEGORY, GROUP, VERSION
+from tinker_operator.api.policy_status import CheckpointPolicyStatus
 from tinker_operator.api.rules import VALIDATIONS
 from tinker_operator.api.run_spec import TrainingRunSpec
 from tinker_operator.api.run_status import TrainingRunStatus

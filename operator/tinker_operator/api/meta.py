@@ -28,6 +28,11 @@ CHECKPOINT_KEY = f"{GROUP}/checkpoint"
 RESUMED_KEY = f"{GROUP}/resumed-at"
 """Key of a remote run's user_metadata, set by the training loop that made it: RFC 3339 time of the resume."""
 
+VALIDATES_KEY = f"{GROUP}/validates-for"
+"""Key of a remote run's user_metadata: the owner for whom a checkpoint is proven in it. Such a run is nobody's."""
+RECONCILE_AT = f"{GROUP}/reconcile-at"
+"""Annotation: a new value asks for a fresh look and a new budget; status.lastHandledReconcileAt echoes it."""
+
 _RUN_ID = r"[!\"$&-.0->@-\[\]-~]+"
 RUN_ID_PATTERN = f"^{_RUN_ID}$"
 """Printable ASCII that keeps its place in a URL. Spelled out: what counts as a space differs between engines, and
@@ -85,6 +90,7 @@ class ObjectMeta(ApiModel):
     deletion_timestamp: datetime | None = None
     labels: Mapping[str, str] = Field(default_factory=dict)
     annotations: Mapping[str, str] = Field(default_factory=dict)
+    finalizers: tuple[str, ...] = ()
 
 
 def to_wire(model: ApiModel) -> dict[str, Any]:

@@ -5,11 +5,10 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from tinker_operator.api.meta import CHECKPOINT_PATTERN, GROUP, RUN_ID_PATTERN, SUBDOMAIN_PATTERN, ApiModel
+from tinker_operator.api.hook_spec import JobTemplate
+from tinker_operator.api.meta import GROUP, RUN_ID_PATTERN, SUBDOMAIN_PATTERN, ApiModel
+from tinker_operator.api.recovery_spec import CheckpointPath, Recovery
 from tinker_operator.api.rules import keys_in_words, pattern_in_words, rule, rules
-
-MAX_ATTEMPTS_LIMIT = 20
-"""Upper bound of maxAttempts, which also bounds status.recovery.attemptTimes."""
 
 RunId = Annotated[
     str,
@@ -18,17 +17,6 @@ RunId = Annotated[
         json_schema_extra=pattern_in_words(
             "trainingRunId: not the id of a run; write it as `tinker run list` shows it, "
             "without tinker://, slashes or spaces"
-        )
-    ),
-]
-
-CheckpointPath = Annotated[
-    str,
-    StringConstraints(max_length=1024, pattern=CHECKPOINT_PATTERN),
-    Field(
-        json_schema_extra=pattern_in_words(
-            "checkpoint: not a path that training can resume from; write tinker://<run>/weights/<name>, "
-            "as `tinker checkpoint list` shows it (sampler_weights cannot be trained)"
         )
     ),
 ]
@@ -98,6 +86,13 @@ UserMetadata = Annotated[
 ]
 
 
+class RestoreSource(ApiModel):
+    """A checkpoint that a new run begins with."""
+
+    checkpoint: CheckpointPath = Field(description="The path, tinker://<run>/weights/<name>. No policy deletes it.")
+    restore_optimizer: bool = Field(default=True, description="Restore the optimizer state with the weights.")
+
+
 class CreateRun(ApiModel):
     """A run that the operator makes."""
 
@@ -109,6 +104,29 @@ class CreateRun(ApiModel):
         default=None,
         description="Metadata that the run carries at the service, beside the operator's own keys.",
     )
+    source: RestoreSource | None = Field(
+        default=None,
+        alias="from",
+        description="Begin with a checkpoint instead of fresh weights. It must be of this base model and rank.",
+    )
+
+
+class DiscoverRun(ApiModel):
+    """A run that somebody else makes, known by its metadata at the service."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "self.userMetadata.size() > 0",
+                "discover.userMetadata: empty, which every run matches; name at least one key that only this run has",
+                path=".userMetadata",
+            )
+        )
+    )
+
+    user_metadata: UserMetadata = Field(
+        description="Metadata that the run carries at the service; all of it. Of several runs the one used last."
+    )
 
 
 class RunSource(ApiModel):
@@ -117,8 +135,9 @@ class RunSource(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=rules(
             rule(
-                "[has(self.trainingRunId), has(self.create)].filter(x, x).size() == 1",
-                "run: give exactly one of trainingRunId (adopt a run that exists) and create (the operator makes it)",
+                "[has(self.trainingRunId), has(self.create), has(self.discover)].filter(x, x).size() == 1",
+                "run: give exactly one of trainingRunId (adopt a run that exists), create (the operator makes it) and "
+                "discover (the newest run with this metadata)",
             )
         )
     )
@@ -131,94 +150,61 @@ class RunSource(ApiModel):
     create: CreateRun | None = Field(
         default=None, description="Create: the operator makes the run. Immutable once the run exists."
     )
-
-
-class RecoveryMode(StrEnum):
-    """Who makes the successor of a corrupted run."""
-
-    RECREATE = "Recreate"
-    """The operator, in a session of its own."""
-
-
-class BackoffType(StrEnum):
-    """How the wait grows from one failed attempt to the next."""
-
-    EXPONENTIAL = "Exponential"
-    LINEAR = "Linear"
-    CONSTANT = "Constant"
-
-
-class CheckpointStrategy(StrEnum):
-    """Which checkpoint a recovery starts from."""
-
-    LATEST = "Latest"
-    SPECIFIC = "Specific"
-
-
-class Recovery(ApiModel):
-    """How a corrupted run comes back."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            rule(
-                "self.checkpointStrategy != 'Specific' || has(self.checkpoint)",
-                "checkpoint: checkpointStrategy Specific needs it; give tinker://<run>/weights/<name> or choose Latest",
-                path=".checkpoint",
-            ),
-            rule(
-                "self.checkpointStrategy == 'Specific' || !has(self.checkpoint)",
-                "checkpoint: only checkpointStrategy Specific reads it; choose Specific, or remove checkpoint",
-                path=".checkpoint",
-            ),
-            rule(
-                "self.backoffSeconds <= self.maxBackoffSeconds",
-                "backoffSeconds: above maxBackoffSeconds; lower it, or raise maxBackoffSeconds",
-                path=".backoffSeconds",
-            ),
-        )
+    discover: DiscoverRun | None = Field(
+        default=None,
+        description="Discover: watch and recover the newest run that carries this metadata. A newer one is followed "
+        "when the present one is lost, or has not been used for ten minutes.",
     )
 
-    enabled: bool = Field(
-        default=False, description="Restore the run when the service flags it as corrupted. Never restarted unasked."
+
+class Trainer(ApiModel):
+    """The training loop as a Job."""
+
+    template: JobTemplate = Field(
+        description="A batch/v1 JobTemplateSpec. Its containers get the hand-over as a file, the number of the attempt "
+        "and the key from the Secret; completions and parallelism must be 1."
     )
-    mode: RecoveryMode = Field(
-        default=RecoveryMode.RECREATE,
-        description="Recreate: the operator makes the successor in a session of its own and hands the checkpoint over.",
-    )
-    max_attempts: int = Field(
-        default=3, description="Attempts within attemptWindowSeconds before it gives up.", ge=1, le=MAX_ATTEMPTS_LIMIT
-    )
-    backoff_type: BackoffType = Field(
-        default=BackoffType.EXPONENTIAL, description="How the wait between attempts grows."
-    )
-    backoff_seconds: int = Field(default=5, description="Wait after a failed attempt, in seconds.", ge=0, le=86400)
-    max_backoff_seconds: int = Field(default=60, description="Longest wait, in seconds.", ge=0, le=86400)
-    attempt_window_seconds: int = Field(
-        default=86400,
-        description="Attempts older than this, in seconds, are no longer counted: a healthy run regains its budget.",
-        ge=60,
-        le=31536000,
-    )
-    checkpoint_strategy: CheckpointStrategy = Field(
-        default=CheckpointStrategy.LATEST,
-        description="Latest: the newest training checkpoint that proves good. Specific: `checkpoint` only.",
-    )
-    checkpoint: CheckpointPath | None = Field(
-        default=None, description="For Specific: the path, tinker://<run>/weights/<name>."
-    )
-    restore_optimizer: bool = Field(
-        default=True, description="Restore the optimizer state with the weights, so that training goes on as before."
-    )
+
+
+class ManagementPolicy(StrEnum):
+    """What the operator may do."""
+
+    FULL = "Full"
+    OBSERVE_ONLY = "ObserveOnly"
+
+
+class DeletionPolicy(StrEnum):
+    """What is left at the service when the TrainingRun is deleted."""
+
+    RETAIN = "Retain"
+    DELETE = "Delete"
 
 
 class TrainingRunSpec(ApiModel):
     """What the user wants."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "!has(self.recovery) || self.recovery.mode != 'Relaunch' || has(self.trainer)",
+                "trainer: recovery.mode Relaunch needs it; give the training loop as trainer.template, or choose "
+                "another mode",
+                path=".trainer",
+            ),
+            rule(
+                "!has(self.trainer) || (has(self.recovery) && self.recovery.mode == 'Relaunch')",
+                "trainer: only recovery.mode Relaunch reads it; choose Relaunch, or remove trainer",
+                path=".trainer",
+            ),
+        )
+    )
+
     credentials_ref: CredentialsRef | None = Field(
         default=None, description="Secret with the key for the service. Absent: the operator's own key."
     )
-    run: RunSource = Field(description="Which run this is: adopt one that exists, or create one.")
-    recovery: Recovery = Field(default=Recovery(), description="How a corrupted run comes back.")
+    run: RunSource = Field(description="Which run this is: adopt one that exists, create one, or discover one.")
+    recovery: Recovery = Field(default=Recovery(), description="How a lost run comes back.")
+    trainer: Trainer | None = Field(default=None, description="For Relaunch: the training loop, run by Kubernetes.")
     poll_interval_seconds: int = Field(
         default=30,
         description="How often, in seconds, the service is asked about the run. "
@@ -228,4 +214,14 @@ class TrainingRunSpec(ApiModel):
     )
     suspend: bool = Field(
         default=False, description="Hold every action back. The run is still observed, and its session kept alive."
+    )
+    management_policy: ManagementPolicy = Field(
+        default=ManagementPolicy.FULL,
+        description="Full: the run is kept alive. ObserveOnly: nothing is ever done, not even a hand-over written; "
+        "status tells what is seen.",
+    )
+    deletion_policy: DeletionPolicy = Field(
+        default=DeletionPolicy.RETAIN,
+        description="When this TrainingRun is deleted. Retain: everything at the service stays. Delete: the training "
+        "checkpoints of its runs go, but for published, pinned and referenced ones; deletion waits for that.",
     )

@@ -12,7 +12,7 @@ import click
 from tinker_operator.cli.download import download
 from tinker_operator.cli.logs import configure_logs, tell_of_fault
 from tinker_operator.cli.settings import InvalidSettings, Settings
-from tinker_operator.controllers.composition import Deployment, run_operator
+from tinker_operator.controllers.composition import AddressUnusable, Deployment, run_operator
 from tinker_operator.engine.elector import LeadershipLost
 from tinker_operator.engine.faults import described
 from tinker_operator.engine.kube_errors import CredentialsInvalid, KubeError
@@ -54,6 +54,25 @@ def command() -> None:
     metavar="NS",
     help="Namespace of the leader-election Lease. Default: the pod's own; outside of a pod there is no election.",
 )
+@click.option(
+    "--allow-webhook",
+    "webhooks",
+    multiple=True,
+    metavar="HOST",
+    help="Host that hooks of recoveries may call: <host>, <host>:<port> or *.<domain>; may be repeated.",
+)
+@click.option(
+    "--min-poll-seconds",
+    type=click.FloatRange(0.1, 3600),
+    default=1.0,
+    show_default=True,
+    help="Floor of pollIntervalSeconds: an object that asks for less is looked at this often.",
+)
+@click.option(
+    "--metrics-address",
+    metavar="HOST:PORT",
+    help="Serve Prometheus metrics there, at /metrics. Default: nowhere.",
+)
 @click.option("--log-format", type=click.Choice(["auto", "json", "text"]), default="auto", help="Form of the logs.")
 @click.option("--debug", is_flag=True, help="Log more.")
 def run(  # noqa: PLR0917 - click names them
@@ -63,6 +82,9 @@ def run(  # noqa: PLR0917 - click names them
     cluster_id: str | None,
     allowed_urls: tuple[str, ...],
     lease_namespace: str | None,
+    webhooks: tuple[str, ...],
+    min_poll_seconds: float,
+    metrics_address: str | None,
     log_format: str,
     debug: bool,
 ) -> None:
@@ -82,6 +104,9 @@ def run(  # noqa: PLR0917 - click names them
         cluster_id=cluster_id,
         allowed_urls=allowed_urls,
         lease_namespace=lease_namespace,
+        webhooks=webhooks,
+        shortest_poll_seconds=min_poll_seconds,
+        metrics_address=metrics_address,
     )
     configure_logs(json=None if log_format == "auto" else log_format == "json", debug=debug)
     asyncio.run(_until_signalled(settings.deployment()))
@@ -107,7 +132,7 @@ def main() -> NoReturn:
         _end(BAD_SETTING, f"{error.format_message()} See {error.ctx.command_path if error.ctx else ''} --help.")
     except InvalidSettings as error:
         _end(BAD_SETTING, f"{error}.")
-    except CredentialsInvalid as error:
+    except (AddressUnusable, CredentialsInvalid) as error:
         _end(BAD_SETTING, str(error))
     except (KubeError, LeadershipLost, TinkerError) as error:
         _end(FAILED, str(error))

@@ -18,6 +18,8 @@ DEFAULT_BASE_URL = "https://tinker.thinkingmachines.dev/services/tinker-prod"
 _POD_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 """RFC 1123's label: what the API server takes for the name of a namespace."""
+MAX_PORT = 65535
+_HOST = re.compile(r"(\*\.)?[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?(:[0-9]{1,5})?")
 
 
 class InvalidSettings(ValueError):
@@ -35,6 +37,9 @@ class Settings(BaseModel):
         api_key: The operator's own key; None when every object brings its own.
         allowed_urls: Further base URLs that a Secret may name.
         lease_namespace: Namespace of the leader-election Lease; None to run without election.
+        webhooks: Hosts that a hook may call.
+        shortest_poll_seconds: Floor of what objects may ask for as their poll interval.
+        metrics_address: Host and port of /metrics; None to serve none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -46,6 +51,9 @@ class Settings(BaseModel):
     api_key: SecretStr | None = None
     allowed_urls: tuple[str, ...] = Field(default=())
     lease_namespace: str | None = None
+    webhooks: tuple[str, ...] = ()
+    shortest_poll_seconds: float = 1.0
+    metrics_address: tuple[str, int] | None = None
 
     @classmethod
     def read(
@@ -57,6 +65,9 @@ class Settings(BaseModel):
         cluster_id: str | None,
         allowed_urls: tuple[str, ...],
         lease_namespace: str | None,
+        webhooks: tuple[str, ...] = (),
+        shortest_poll_seconds: float = 1.0,
+        metrics_address: str | None = None,
     ) -> Self:
         """Returns the settings from the command line and the environment.
 
@@ -76,6 +87,9 @@ class Settings(BaseModel):
             lease_namespace=pod_namespace()
             if lease_namespace is None
             else checked_namespace("--lease-namespace", lease_namespace),
+            webhooks=tuple(checked_host("--allow-webhook", host) for host in webhooks),
+            shortest_poll_seconds=shortest_poll_seconds,
+            metrics_address=None if metrics_address is None else checked_address("--metrics-address", metrics_address),
         )
 
     def deployment(self) -> Deployment:
@@ -88,6 +102,9 @@ class Settings(BaseModel):
             default_url=self.base_url,
             allowed_urls=frozenset({self.base_url, *self.allowed_urls}),
             lease_namespace=self.lease_namespace,
+            allowed_webhooks=frozenset(self.webhooks),
+            shortest_poll_seconds=self.shortest_poll_seconds,
+            metrics_address=self.metrics_address,
         )
 
 
@@ -111,6 +128,29 @@ def _fault_of(url: str) -> str | None:
     except ValueError:
         return "The host or the port of the URL cannot be read"
     return "The port of the URL is 0" if port == 0 else None
+
+
+def checked_host(name: str, host: str) -> str:
+    """Returns the host as it is compared: in lower case.
+
+    Raises:
+        InvalidSettings: It is no host, host:port or *.domain.
+    """
+    if not _HOST.fullmatch(host.lower()):
+        raise InvalidSettings(f"{name} {host!r} is no host: give <host>, <host>:<port> or *.<domain>, without https://")
+    return host.lower()
+
+
+def checked_address(name: str, address: str) -> tuple[str, int]:
+    """Returns host and port.
+
+    Raises:
+        InvalidSettings: It is no host:port.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > MAX_PORT:
+        raise InvalidSettings(f"{name} {address!r} is no address: give <host>:<port>, or :<port> for every interface")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - a pod is scraped from outside
 
 
 def checked_namespace(name: str, namespace: str) -> str:

@@ -1,32 +1,37 @@
 """Performs actions, one by one, and tells what came of each. Every action may be repeated after a crash."""
 
-from collections.abc import Callable
-
-from tinker_operator.api.meta import GROUP, OWNER_KEY, VERSION
+from tinker_operator.api.meta import OWNER_KEY
 from tinker_operator.api.run_spec import CreateRun as CreateSpec
 from tinker_operator.api.training_run import TrainingRun
+from tinker_operator.controllers.checkpoint_actions import StillDue, delete_checkpoint, set_checkpoint_ttl
+from tinker_operator.controllers.finalizers import set_finalizer
+from tinker_operator.controllers.hooks import HookCaller
+from tinker_operator.controllers.inspections import Inspections
+from tinker_operator.controllers.jobs import create_trainer_job, delete_trainer_job
 from tinker_operator.controllers.observer import HAND_OVER_ENTRY
-from tinker_operator.controllers.translate import KEY_OR_PACE, fault_of, kube_fault, observed_checkpoint
-from tinker_operator.core.policy_group import is_pinned
+from tinker_operator.controllers.refusals import refusal
+from tinker_operator.controllers.translate import KEY_OR_PACE, fault_of, kube_fault
+from tinker_operator.core.belongings import MANAGED_BY, owner_reference
 from tinker_operator.core.world import (
     Action,
     BackendFailed,
+    CallHook,
     ConfirmRun,
     CreateRun,
+    CreateTrainerJob,
     DeleteCheckpoint,
+    DeleteTrainerJob,
     Done,
     Fault,
     FinishSession,
-    LoadRefused,
-    ObservedCheckpoint,
+    InspectExport,
     OpenSession,
     Outcome,
-    PreconditionFailed,
     RestoreRun,
     RunMade,
-    SessionLost,
     SessionOpened,
-    StillPending,
+    SetCheckpointTtl,
+    SetFinalizer,
     WriteHandOver,
 )
 from tinker_operator.engine.kube import CONFIG_MAPS, KubeApi, config_map
@@ -34,17 +39,11 @@ from tinker_operator.engine.kube_errors import KubeError
 from tinker_operator.tinker.client import TinkerClient
 from tinker_operator.tinker.errors import (
     BadRequest,
-    CallNotPossible,
-    Conflict,
-    FutureCategory,
-    FutureFailed,
-    FuturePending,
     Gone,
     NotFound,
     RouteMissing,
     StatusError,
     TinkerError,
-    Unprocessable,
 )
 from tinker_operator.tinker.models import LoraConfig
 from tinker_operator.tinker.paths import TinkerPath
@@ -52,11 +51,6 @@ from tinker_operator.tinker.paths import TinkerPath
 LOAD_WAIT_SECONDS = 15.0
 """How long one round waits for a load; a longer one is asked about again in the next round."""
 SESSION_TAGS = ("tinker-operator",)
-MANAGED_BY = {"app.kubernetes.io/managed-by": "tinker-operator"}
-
-
-StillDue = Callable[[], bool]
-"""Judges a deletion once more on what is known at that very moment; it does not await."""
 
 
 def _judged_just_now() -> bool:
@@ -87,7 +81,9 @@ async def perform_remote(
             case FinishSession():
                 return await _finish(action, client)
             case DeleteCheckpoint():
-                return await _delete(action, client, still_due)
+                return await delete_checkpoint(action, client, still_due)
+            case SetCheckpointTtl():
+                return await set_checkpoint_ttl(action, client)
             case _:
                 raise AssertionError(f"not an action of the service: {action}")
     except TinkerError as error:
@@ -117,7 +113,7 @@ async def _create(action: CreateRun, wanted: CreateSpec, client: TinkerClient) -
             wait_seconds=LOAD_WAIT_SECONDS,
         )
     except TinkerError as error:
-        return _refusal(error)
+        return refusal(error)
     return await _confirm(run_id, client)
 
 
@@ -134,25 +130,8 @@ async def _restore(action: RestoreRun, client: TinkerClient) -> Outcome:
             wait_seconds=LOAD_WAIT_SECONDS,
         )
     except TinkerError as error:
-        return _refusal(error)
+        return refusal(error)
     return await _confirm(run_id, client)
-
-
-def _refusal(error: TinkerError) -> Outcome:
-    """Tells whether it was the request, the service or the way there that failed; only the first is a verdict."""
-    match error:
-        case FuturePending():
-            return StillPending()
-        case FutureFailed(category=FutureCategory.USER):
-            return LoadRefused(error.message)
-        case FutureFailed() | Conflict():
-            return BackendFailed(str(error))
-        case Gone():
-            return SessionLost(str(error))
-        case BadRequest() | Unprocessable() | NotFound() | CallNotPossible():
-            return LoadRefused(error.message)
-        case _:
-            return fault_of(error)
 
 
 async def _confirm(run_id: str, client: TinkerClient) -> Outcome:
@@ -176,44 +155,12 @@ async def _finish(action: FinishSession, client: TinkerClient) -> Outcome:
     return Done()
 
 
-async def _delete(action: DeleteCheckpoint, client: TinkerClient, still_due: StillDue) -> Outcome:
-    """Looks again, judges again, deletes. Done means that this very call deleted it; nothing awaits before the call."""
-    listed = {one.tinker_path: one for one in await client.checkpoints(action.run_id)}
-    present = listed.get(action.path)
-    if present is None:
-        return PreconditionFailed(f"{action.path} is gone: somebody else deleted it.")
-    if objection := _objection(action, observed_checkpoint(present, action.run_id)):
-        return PreconditionFailed(f"{action.path} was {objection} since it was judged.")
-    if not still_due():
-        return PreconditionFailed(f"{action.path} is kept by now.")
-    try:
-        await client.delete_checkpoint(TinkerPath.listed(action.path))
-    except NotFound:
-        return PreconditionFailed(f"{action.path} is gone: somebody else deleted it.")
-    return Done()
-
-
-def _objection(action: DeleteCheckpoint, present: ObservedCheckpoint) -> str | None:
-    if (present.time, present.size_bytes) != (action.expected_time, action.expected_size):
-        return "saved again"
-    if present.public:
-        return "published"
-    return "pinned" if is_pinned(present) else None
-
-
 async def write_hand_over(action: WriteHandOver, run: TrainingRun, api: KubeApi) -> Outcome:
     """Makes the hand-over ConfigMap say what it should; it goes with its TrainingRun.
 
     One that appeared or changed since it was looked at is a conflict, never overwritten: it may be somebody else's.
     """
-    owner = {
-        "apiVersion": f"{GROUP}/{VERSION}",
-        "kind": run.kind,
-        "name": run.metadata.name,
-        "uid": run.metadata.uid,
-        "controller": True,
-        "blockOwnerDeletion": False,
-    }
+    owner = owner_reference(run)
     entries = {HAND_OVER_ENTRY: action.document}
     where = (run.metadata.namespace, action.states.config_map)
     try:
@@ -232,6 +179,9 @@ async def perform(
     api: KubeApi,
     client: TinkerClient | Fault,
     still_due: StillDue = _judged_just_now,
+    *,
+    hooks: HookCaller | None = None,
+    inspections: Inspections | None = None,
 ) -> Outcome:
     """Performs any action.
 
@@ -241,9 +191,24 @@ async def perform(
         api: The Kubernetes API.
         client: The object's service, or why there is none.
         still_due: Asked right before a deletion.
+        hooks: Who tells hooks; needed for those.
+        inspections: Who looks into exports; needed for those.
     """
-    if isinstance(action, WriteHandOver) and run is not None:
-        return await write_hand_over(action, run, api)
+    match action:
+        case CallHook() if run is not None and hooks is not None:
+            return await hooks.call(action, run)
+        case SetFinalizer(present=present) if run is not None:
+            return await set_finalizer(run, api, present=present) or Done()
+        case WriteHandOver() if run is not None:
+            return await write_hand_over(action, run, api)
+        case CreateTrainerJob() if run is not None:
+            return await create_trainer_job(action, run, api)
+        case DeleteTrainerJob() if run is not None:
+            return await delete_trainer_job(action, run, api)
+        case _:
+            pass
     if isinstance(client, Fault):
         return client
+    if isinstance(action, InspectExport) and inspections is not None:
+        return await inspections.inspect(action, client)
     return await perform_remote(action, run, client, still_due)

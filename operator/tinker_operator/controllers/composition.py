@@ -10,35 +10,44 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from tinker_operator.controllers.accounts import Credentials, Keyring
 from tinker_operator.controllers.arrivals import Arrivals
 from tinker_operator.controllers.checkpoint_policy import reconcile_checkpoint_policy
 from tinker_operator.controllers.claims import Claims
+from tinker_operator.controllers.hooks import HookCaller
+from tinker_operator.controllers.inspections import Inspections
+from tinker_operator.controllers.jobs import TRAINER_JOBS, trimmed_job
 from tinker_operator.controllers.objects import CHECKPOINT_POLICIES, TRAINING_RUNS
 from tinker_operator.controllers.poller import Poller
 from tinker_operator.controllers.reporter import Reporter
 from tinker_operator.controllers.services import Services
 from tinker_operator.controllers.sessions import SessionKeeper
 from tinker_operator.controllers.shell import Shell
+from tinker_operator.controllers.telemetry import Telemetry
 from tinker_operator.controllers.training_run import reconcile_training_run
 from tinker_operator.controllers.wakes import wakes
 from tinker_operator.engine.elector import Elector, KubeLease
 from tinker_operator.engine.engine import Engine
 from tinker_operator.engine.events import EventRecorder
-from tinker_operator.engine.keys import ObjectKey
+from tinker_operator.engine.exposition import Exposition
+from tinker_operator.engine.keys import ObjectKey, Resource
 from tinker_operator.engine.kopf_source import KopfSource
 from tinker_operator.engine.kube import KubeApi
-from tinker_operator.engine.kube_errors import KubeUnavailable
+from tinker_operator.engine.kube_errors import Access, KubeError, KubeUnavailable
 from tinker_operator.engine.lease import LeaseTimings
 from tinker_operator.engine.store import Store
 from tinker_operator.engine.workqueue import WorkQueue
 
 RESOURCES = (TRAINING_RUNS, CHECKPOINT_POLICIES)
+WATCHING = ("list", "watch")
+"""The verbs that a watch needs."""
 LEASE_NAME = "tinker-operator"
 START_RETRY_SECONDS = 2.0
 """Pause between two questions to an API server that does not answer at the start."""
@@ -58,6 +67,9 @@ class Deployment:
         default_url: Base URL for Secrets that name none.
         allowed_urls: Base URLs that a Secret may name.
         lease_namespace: Namespace of the leader-election Lease; None to run without election.
+        allowed_webhooks: Hosts that a hook may call.
+        shortest_poll_seconds: Floor of what objects may ask for as their poll interval.
+        metrics_address: Host and port of /metrics; None to serve none.
     """
 
     kubeconfig: Path | None
@@ -67,6 +79,13 @@ class Deployment:
     default_url: str
     allowed_urls: frozenset[str]
     lease_namespace: str | None
+    allowed_webhooks: frozenset[str] = frozenset()
+    shortest_poll_seconds: float = 1.0
+    metrics_address: tuple[str, int] | None = None
+
+
+class AddressUnusable(Exception):
+    """The address for the metrics cannot be listened on; the message is one line that says why and the remedy."""
 
 
 def utc_now() -> datetime:
@@ -88,18 +107,61 @@ async def run_operator(deployment: Deployment, stop: asyncio.Event) -> None:
 
     Raises:
         LeadershipLost: Another replica may lead; the process must exit.
+        AddressUnusable: Metrics cannot be served where they should be.
         CredentialsInvalid: There is no way to reach the API server.
     """
+    registry = CollectorRegistry()
+    exposition = await _exposed(deployment, registry)
+    try:
+        await _connected(deployment, registry, stop)
+    finally:
+        if exposition is not None:
+            await exposition.stop()
+
+
+async def _connected(deployment: Deployment, registry: CollectorRegistry, stop: asyncio.Event) -> None:
     api = await _unless_stopped(KubeApi.connect(deployment.kubeconfig), stop)
     if api is None:
         return
     async with api:
         cluster_id = deployment.cluster_id or await _when_answered(api.kube_system_uid, stop)
-        if cluster_id is not None:
-            await _run(deployment, api, cluster_id, stop)
+        resources = await _when_answered(partial(watched_resources, api, deployment.namespaces), stop)
+        if cluster_id is not None and resources is not None:
+            await _run(deployment, api, Telemetry(registry), (cluster_id, resources), stop)
 
 
-async def _when_answered(ask: Callable[[], Coroutine[Any, Any, str]], stop: asyncio.Event) -> str | None:
+async def watched_resources(api: KubeApi, namespaces: tuple[str, ...]) -> tuple[Resource, ...]:
+    """Returns what to watch: the project's two kinds, and trainer Jobs if the operator may watch those.
+
+    Without that right nothing but mode Relaunch is missing, and its objects say so themselves. A watch that is
+    refused would keep the operator from ever being ready, and fill its log.
+
+    Raises:
+        KubeUnavailable: The API server does not answer.
+    """
+    missing = await _missing_right(api, namespaces)
+    if missing is None:
+        return (*RESOURCES, TRAINER_JOBS)
+    told = f"Mode Relaunch is late to notice how its Jobs fare. {missing} Restart the operator after that."
+    log.info("trainer_jobs_not_watched", message=told)
+    return RESOURCES
+
+
+async def _missing_right(api: KubeApi, namespaces: tuple[str, ...]) -> str | None:
+    """Returns what to do about a right that the watch of Jobs needs and that is missing; None when none is."""
+    group, plural = TRAINER_JOBS.group, TRAINER_JOBS.plural
+    try:
+        for access in (Access(verb, group, plural, where) for where in namespaces or (None,) for verb in WATCHING):
+            if not await api.may(access):
+                return access.grant(access.verb)
+    except KubeUnavailable:
+        raise
+    except KubeError as error:
+        return str(error)
+    return None
+
+
+async def _when_answered(ask: Callable[[], Coroutine[Any, Any, T]], stop: asyncio.Event) -> T | None:
     """Returns the answer as soon as the API server gives it; None when asked to stop first."""
     while not stop.is_set():
         try:
@@ -123,15 +185,24 @@ async def _unless_stopped(question: Coroutine[Any, Any, T], stop: asyncio.Event)
         await asyncio.gather(asking, stopping, return_exceptions=True)
 
 
-async def _run(deployment: Deployment, api: KubeApi, cluster_id: str, stop: asyncio.Event) -> None:
-    store = Store()
+async def _run(
+    deployment: Deployment,
+    api: KubeApi,
+    telemetry: Telemetry,
+    watched: tuple[str, tuple[Resource, ...]],
+    stop: asyncio.Event,
+) -> None:
+    cluster_id, resources = watched
+    store = Store({TRAINER_JOBS.kind: trimmed_job})
     queue = WorkQueue(time.monotonic, rng=random.random)
     keyring = Keyring(api, deployment.own, deployment.default_url, deployment.allowed_urls)
     services = Services(keyring, clock=utc_now, monotonic=time.monotonic)
-    poller = Poller(services, store, queue, cluster_id=cluster_id, rng=random.random)
+    shortest = deployment.shortest_poll_seconds
+    poller = Poller(services, store, queue, cluster_id=cluster_id, rng=random.random, shortest_interval=shortest)
     # Two pods on one host may have the same name and pid; the Lease must tell them apart.
     identity = f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
-    reporter = Reporter(api, store, EventRecorder(api, instance=identity, clock=utc_now))
+    reporter = Reporter(api, store, EventRecorder(api, instance=identity, clock=utc_now), telemetry)
+    inspections = Inspections(utc_now)
     shell = Shell(
         store,
         api,
@@ -140,21 +211,23 @@ async def _run(deployment: Deployment, api: KubeApi, cluster_id: str, stop: asyn
         reporter,
         Arrivals(store, time.monotonic),
         Claims(store),
+        HookCaller(api, deployment.allowed_webhooks),
+        inspections,
         cluster_id,
         whole_seconds,
     )
     engine = Engine(
-        RESOURCES,
+        resources,
         lambda key: _reconcile(shell, key),
         api=api,
         store=store,
         queue=queue,
-        source=KopfSource(RESOURCES, kubeconfig=deployment.kubeconfig, namespaces=deployment.namespaces, clock=utc_now),
+        source=KopfSource(resources, kubeconfig=deployment.kubeconfig, namespaces=deployment.namespaces, clock=utc_now),
         wakes=lambda change: wakes(store, change),
         elector=_elector(deployment, api, identity),
         monotonic=time.monotonic,
         namespaces=deployment.namespaces,
-        while_leading=(poller.run, SessionKeeper(store, services).run),
+        while_leading=(poller.run, SessionKeeper(store, services).run, inspections.run),
     )
     log.info("operator_started", cluster_id=cluster_id, namespaces=deployment.namespaces or "all")
     if deployment.namespaces:
@@ -165,6 +238,20 @@ async def _run(deployment: Deployment, api: KubeApi, cluster_id: str, stop: asyn
     finally:
         await services.close()
         log.info("operator_ended")
+
+
+async def _exposed(deployment: Deployment, registry: CollectorRegistry) -> Exposition | None:
+    if deployment.metrics_address is None:
+        return None
+    host, port = deployment.metrics_address
+    exposition = Exposition(registry, host, port)
+    try:
+        log.info("metrics_served", host=host, port=await exposition.start())
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else type(error).__name__
+        told = f"--metrics-address: {host} port {port} cannot be listened on: {why}. Give an address that is free."
+        raise AddressUnusable(told) from None
+    return exposition
 
 
 async def _reconcile(shell: Shell, key: ObjectKey) -> float | None:

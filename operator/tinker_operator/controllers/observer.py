@@ -1,5 +1,6 @@
 """Answers the questions of a decision, one at a time. A missing answer is a Fault, never a guess."""
 
+from tinker_operator.controllers.jobs import trainer_jobs_answer
 from tinker_operator.controllers.translate import (
     KEY_OR_PACE,
     fault_of,
@@ -17,6 +18,7 @@ from tinker_operator.core.world import (
     Question,
     ReadHandOver,
     RunById,
+    TrainerJobs,
     WeightsOf,
     WeightsSeen,
 )
@@ -97,6 +99,8 @@ async def answer(question: Question, owner: KubeObject, api: KubeApi, client: Ti
     """
     if isinstance(question, ReadHandOver):
         return await hand_over_answer(question, owner, api)
+    if isinstance(question, TrainerJobs):
+        return await trainer_jobs_answer(owner, api)
     if isinstance(client, Fault):
         return client
     return await remote_answer(question, client)

@@ -14,6 +14,7 @@ from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.controllers.accounts import Account
 from tinker_operator.controllers.objects import TRAINING_RUNS, account_of, key_of_run, parsed, training_runs
 from tinker_operator.controllers.services import Services
+from tinker_operator.core.discovery import newer_than_followed
 from tinker_operator.core.identity import followed, origin_of, owner_of
 from tinker_operator.core.inventory import Inventory, concerned, unconfirmed
 from tinker_operator.core.world import Fault
@@ -47,11 +48,20 @@ class Poller:
         queue: Where concerned objects are put.
         cluster_id: First part of owner keys.
         rng: A number drawn evenly from 0 to 1.
+        shortest_interval: Floor of what objects may ask for, in seconds.
     """
 
     def __init__(
-        self, services: Services, store: Store, queue: WorkQueue, *, cluster_id: str, rng: Callable[[], float]
+        self,
+        services: Services,
+        store: Store,
+        queue: WorkQueue,
+        *,
+        cluster_id: str,
+        rng: Callable[[], float],
+        shortest_interval: float = 1.0,
     ) -> None:
+        self._shortest_interval = shortest_interval
         self._services = services
         self._store = store
         self._queue = queue
@@ -143,7 +153,8 @@ class Poller:
 
     def _interval(self, account: Account) -> float | None:
         """Returns the shortest interval of the account's objects, in seconds; None when it has none left."""
-        return min((run.spec.poll_interval_seconds for run in self._users(account)), default=None)
+        asked = min((run.spec.poll_interval_seconds for run in self._users(account)), default=None)
+        return None if asked is None else max(float(asked), self._shortest_interval)
 
     def _watched(self, account: Account) -> Iterator[str]:
         """Yields the runs followed through the same service as this account's: they share its inventory."""
@@ -158,5 +169,6 @@ class Poller:
             # An object that is not bound waits for a look that began after it came; nothing need have changed in it.
             waiting = run.status.origin != origin_of(run)
             owner = owner_of(run, self._cluster_id)
-            if waiting or concerned(known, current, run_id=followed(run), owner=owner):
+            moved = concerned(known, current, run_id=followed(run), owner=owner)
+            if waiting or moved or newer_than_followed(run, current) is not None:
                 self._queue.add(key_of_run(run), Priority.REMOTE)

@@ -19,16 +19,19 @@ from tinker_operator.tinker.errors import TinkerError
 
 BEAT_SECONDS = 10.0
 """Pause between heartbeats; what the official client beats with."""
+SOON_SECONDS = 1.0
+"""Pause while a connection is still to be made."""
 log = structlog.get_logger(__name__)
 
 
 def held_sessions(run: TrainingRun) -> frozenset[str]:
-    """Returns the sessions that this object needs alive: its run's, its creation's, its recovery's."""
-    status = run.status
+    """Returns the sessions that this object needs alive: its run's, its creation's, its recovery's and the proof's."""
+    status, flight = run.status, run.status.recovery.in_flight
     ids = (
         status.session.session_id if status.session else None,
         status.creation.session_id if status.creation else None,
-        status.recovery.in_flight.session_id if status.recovery.in_flight else None,
+        flight.session_id if flight else None,
+        flight.validation.session_id if flight and flight.validation else None,
     )
     return frozenset(session_id for session_id in ids if session_id is not None)
 
@@ -59,12 +62,14 @@ class SessionKeeper:
             unread = living - {run.metadata.uid for run in runs}
             held |= {session: kept for session, kept in before.items() if kept[0] in unread}
             self._orphans |= {session: account for session, (uid, account) in before.items() if uid not in living}
+            unconnected = any(self._services.of(account) is None for _, account in held.values())
             await asyncio.gather(
                 *(self._beat(session, account) for session, (_, account) in held.items()),
                 *(self._finish(session, account) for session, account in tuple(self._orphans.items())),
             )
             before = held
-            await asyncio.sleep(self._beat_seconds)
+            # An operator that was restarted looks first: until then it has no connection to beat on.
+            await asyncio.sleep(min(SOON_SECONDS, self._beat_seconds) if unconnected else self._beat_seconds)
 
     async def _beat(self, session: str, account: Account) -> None:
         service = self._services.of(account)

@@ -8,6 +8,8 @@ from tinker_operator.api.reasons import Reason
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.controllers.arrivals import Arrivals
 from tinker_operator.controllers.claims import Claims
+from tinker_operator.controllers.hooks import HookCaller
+from tinker_operator.controllers.inspections import Inspections
 from tinker_operator.controllers.objects import account_of
 from tinker_operator.controllers.poller import Poller
 from tinker_operator.controllers.reporter import Reporter
@@ -34,6 +36,8 @@ class Shell:
         reporter: The only writer of status.
         arrivals: Tells when an object came.
         claims: Tells of objects that follow the same run.
+        hooks: Tells hooks.
+        inspections: Looks into exports.
         cluster_id: First part of owner keys.
         clock: Wall clock, timezone-aware.
     """
@@ -45,6 +49,8 @@ class Shell:
     reporter: Reporter
     arrivals: Arrivals
     claims: Claims
+    hooks: HookCaller
+    inspections: Inspections
     cluster_id: str
     clock: Callable[[], datetime]
 

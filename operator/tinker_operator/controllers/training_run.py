@@ -7,17 +7,19 @@ from pydantic import ValidationError
 
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.controllers.actuator import perform
+from tinker_operator.controllers.farewell import reconcile_deleted
 from tinker_operator.controllers.held_up import settled
 from tinker_operator.controllers.invalid import report_invalid
 from tinker_operator.controllers.objects import TRAINING_RUNS, account_of, key_of_run
 from tinker_operator.controllers.observer import answer
 from tinker_operator.controllers.shell import Shell
 from tinker_operator.core.identity import followed
+from tinker_operator.core.observation import asks_again
 from tinker_operator.core.run_plan import plan_run
 from tinker_operator.core.run_status import next_run_status, outcome_fault, requeue
 from tinker_operator.core.seen import RunSeen, next_question
 from tinker_operator.core.telemetry import run_events
-from tinker_operator.core.world import Action, Fault, Performed
+from tinker_operator.core.world import Action, Fault, Outcome, Performed
 from tinker_operator.engine.keys import KubeObject, ObjectKey
 
 
@@ -32,13 +34,15 @@ async def reconcile_training_run(shell: Shell, key: ObjectKey) -> float | None:
         WriteConflict: The object changed meanwhile.
     """
     obj = shell.store.get(key)
-    if obj is None or obj["metadata"].get("deletionTimestamp"):
+    if obj is None:
         return None
     try:
         run = TrainingRun.model_validate(obj)
     except ValidationError as error:
         await report_invalid(shell, TRAINING_RUNS, obj, error)
         return None
+    if run.metadata.deletion_timestamp is not None:
+        return await reconcile_deleted(shell, run, obj)
     now = shell.clock()
     seen = await _observe(shell, run, obj, now)
     plan = plan_run(run, seen, now)
@@ -51,7 +55,7 @@ async def reconcile_training_run(shell: Shell, key: ObjectKey) -> float | None:
 
 async def _observe(shell: Shell, run: TrainingRun, obj: KubeObject, now: datetime) -> RunSeen:
     inventory = shell.inventory_of(run)
-    if not inventory.knows(followed(run)):
+    if asks_again(run) or not inventory.knows(followed(run)):
         shell.poller.soon(account_of(run))
     seen = RunSeen(shell.cluster_id, inventory, shell.claims.older_than(key_of_run(run)))
     while question := next_question(partial(plan_run, run, seen, now)):
@@ -59,10 +63,17 @@ async def _observe(shell: Shell, run: TrainingRun, obj: KubeObject, now: datetim
     return seen
 
 
+async def _performed(shell: Shell, action: Action, run: TrainingRun) -> Outcome:
+    return await perform(action, run, shell.api, shell.client_of(run), hooks=shell.hooks, inspections=shell.inspections)
+
+
 async def _act(shell: Shell, run: TrainingRun, actions: tuple[Action, ...]) -> tuple[Performed, ...]:
     performed: list[Performed] = []
-    for action in actions:
-        performed.append(Performed(action, await perform(action, run, shell.api, shell.client_of(run))))
-        if isinstance(performed[-1].outcome, Fault):
-            break
+    try:
+        for action in actions:
+            performed.append(Performed(action, await _performed(shell, action, run)))
+            if isinstance(performed[-1].outcome, Fault):
+                break
+    finally:
+        shell.arrivals.acted(key_of_run(run), run.metadata.uid)
     return tuple(performed)

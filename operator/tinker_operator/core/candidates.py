@@ -1,47 +1,42 @@
 """Which checkpoint a recovery starts from: candidates in order, and a verdict for each that was looked at.
 
-The walk goes from the newest back to the first that is good, past the lost run to those that it came from. What can
-be told from metadata is told here; whether
-it loads is told by the load itself, and a candidate that does not load comes back here as judged.
+The walk goes back from the newest, or down from the best, to the first that is good, past the lost run to those that
+it came from. What can be told from metadata is told here; whether it loads is told by the load itself, and a candidate
+that does not load comes back here as judged. A verdict that cost a load or an export is remembered for as long as the
+attempts count that it was made in, so that nothing is proven bad twice.
 """
 
-import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
-from tinker_operator.api.run_spec import CheckpointStrategy
-from tinker_operator.api.run_status import CandidateVerdict, Verdict
+from tinker_operator.api.recovery_spec import ValidationLevel
+from tinker_operator.api.recovery_status import CandidateVerdict, Verdict
 from tinker_operator.api.training_run import TrainingRun
+from tinker_operator.core.candidate_order import Candidates, in_order
 from tinker_operator.core.seen import RunSeen
-from tinker_operator.core.world import (
-    Absent,
-    CheckpointKind,
-    CheckpointsOf,
-    Fault,
-    ObservedCheckpoint,
-    WeightsOf,
-    WeightsSeen,
-)
+from tinker_operator.core.world import Absent, CheckpointsOf, Fault, ObservedCheckpoint, WeightsOf, WeightsSeen
 
 EXPIRY_MARGIN = timedelta(minutes=2)
 """A checkpoint that expires sooner may be gone before it has loaded."""
-BACKEND_PATIENCE = 2
-"""Attempts in which the service may fail on one checkpoint before it comes after all others."""
-_BEGINNING = datetime.min.replace(tzinfo=UTC)
+LASTING = frozenset({Verdict.NOT_LOADABLE, Verdict.UNSOUND, Verdict.BASE_MODEL_MISMATCH, Verdict.RANK_MISMATCH})
+"""Verdicts on the content: the same checkpoint would get them again."""
+Identity = tuple[str, datetime, int | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The candidate to load next.
+    """The candidate to restore next.
 
     Attributes:
-        checkpoint: Its path; None when no candidate is left.
-        candidates: Every candidate judged so far, those from before first.
+        candidate: The checkpoint; None when no candidate is left.
+        judged: Every candidate judged so far, those from before first.
+        note: What there is to say about the order.
     """
 
-    checkpoint: str | None
-    candidates: tuple[CandidateVerdict, ...]
+    candidate: ObservedCheckpoint | None
+    judged: tuple[CandidateVerdict, ...]
+    note: str = ""
 
 
 def choose(
@@ -59,116 +54,118 @@ def choose(
     Raises:
         Unanswered: A listing or a checkpoint's weights must be read first.
     """
-    verdicts = list(judged)
-    for candidate in _in_order(run, seen, from_run):
+    candidates = in_order(run, seen, from_run)
+    if isinstance(candidates, Fault):
+        return candidates
+    known, remembered = {one.checkpoint for one in judged}, _remembered(run)
+    verdicts = [*judged, *(one for one in candidates.refused if one.checkpoint not in known)]
+    for candidate in _each_once(candidates, {one.checkpoint for one in verdicts}):
         if isinstance(candidate, Fault):
             return candidate
-        if any(verdict.checkpoint == candidate.path for verdict in verdicts):
-            continue
-        objection = _objection(run, seen, candidate, now)
+        objection = remembered.get(_identity(candidate)) or _objection(run, seen, candidate, now)
         if isinstance(objection, Fault):
             return objection
         if objection is None:
-            return Choice(candidate.path, tuple(verdicts))
+            return Choice(candidate, tuple(verdicts), candidates.note)
         verdicts.append(objection)
-    return Choice(None, tuple(verdicts))
+    return Choice(None, tuple(verdicts), candidates.note)
 
 
-def _in_order(run: TrainingRun, seen: RunSeen, from_run: str) -> Iterator[ObservedCheckpoint | Fault]:
-    """Yields candidates best first; a listing is asked for only when every better candidate was refused."""
-    if run.spec.recovery.checkpoint_strategy is CheckpointStrategy.SPECIFIC:
-        path = run.spec.recovery.checkpoint or ""
-        yield ObservedCheckpoint(path=path, run_id=run_of(path))
-        return
-    doubtful: list[ObservedCheckpoint] = []
-    for candidate in _lineage_back(run, seen, from_run):
-        if isinstance(candidate, ObservedCheckpoint) and _backend_failures(run, candidate.path) >= BACKEND_PATIENCE:
-            doubtful.append(candidate)
-        else:
+def _each_once(candidates: Candidates, known: set[str]) -> Iterator[ObservedCheckpoint | Fault]:
+    for candidate in candidates.ordered:
+        if isinstance(candidate, Fault):
             yield candidate
-    yield from doubtful
+        elif candidate.path not in known:
+            known.add(candidate.path)
+            yield candidate
 
 
-def _lineage_back(run: TrainingRun, seen: RunSeen, from_run: str) -> Iterator[ObservedCheckpoint | Fault]:
-    """Yields the lost run's checkpoints, then the one that it came from, then those of the runs before it."""
-    yield from _listed(seen, from_run)
-    source = run.status.recovery.restored_from
-    if source is not None:
-        yield ObservedCheckpoint(path=source, run_id=run_of(source))
-    for earlier in reversed(run.status.lineage):
-        if earlier != from_run:
-            yield from _listed(seen, earlier)
+def told(candidate: ObservedCheckpoint, verdict: Verdict, message: str) -> CandidateVerdict:
+    """Returns a verdict on a candidate."""
+    return CandidateVerdict(
+        checkpoint=candidate.path,
+        time=candidate.time,
+        size_bytes=candidate.size_bytes,
+        verdict=verdict,
+        message=message,
+    )
 
 
-def _listed(seen: RunSeen, run_id: str) -> Iterator[ObservedCheckpoint | Fault]:
-    listing = seen.ask(CheckpointsOf(run_id))
-    if isinstance(listing, Fault):
-        yield listing
-    elif isinstance(listing, tuple):
-        yield from newest_first(listing)
+def _identity(candidate: ObservedCheckpoint | CandidateVerdict) -> Identity | None:
+    """Tells one content from another of the same name; None where the service tells no time."""
+    path = candidate.path if isinstance(candidate, ObservedCheckpoint) else candidate.checkpoint
+    return (path, candidate.time, candidate.size_bytes) if candidate.time is not None else None
 
 
-def newest_first(checkpoints: Iterable[ObservedCheckpoint]) -> tuple[ObservedCheckpoint, ...]:
-    """Returns the training checkpoints, newest first; one without a time comes last, equal times by path."""
-    training = (checkpoint for checkpoint in checkpoints if checkpoint.kind is CheckpointKind.TRAINING)
-    return tuple(sorted(training, key=lambda one: (one.time or _BEGINNING, _natural(one.path)), reverse=True))
-
-
-def _natural(path: str) -> tuple[tuple[int, str], ...]:
-    """Orders step-9 before step-100, for services that tell no times."""
-    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path))
-
-
-def run_of(path: str) -> str:
-    """Returns the run id in a checkpoint path, tinker://<run>/weights/<name>."""
-    return path.removeprefix("tinker://").partition("/")[0]
+def _remembered(run: TrainingRun) -> Mapping[Identity | None, CandidateVerdict]:
+    recovery = run.status.recovery
+    if recovery.budget_generation != run.metadata.generation:
+        return {}
+    counted = set(recovery.attempt_times)
+    records = (record for record in recovery.history if record.started_at in counted)
+    lasting = (one for record in records for one in record.candidates if one.verdict in LASTING)
+    return {key: one for one in lasting if (key := _identity(one)) is not None}
 
 
 def _objection(
     run: TrainingRun, seen: RunSeen, candidate: ObservedCheckpoint, now: datetime
 ) -> CandidateVerdict | Fault | None:
-    by_listing = _listed_objection(candidate, now)
-    if by_listing is not None:
+    by_listing = _listed_objection(candidate, now) or _absence(run, seen, candidate, now)
+    if by_listing is not None or run.spec.recovery.validation is ValidationLevel.LISTED:
         return by_listing
     weights = seen.ask(WeightsOf(candidate.path))
     match weights:
         case Fault():
             return weights
         case WeightsSeen():
-            return _mismatch(run, candidate.path, weights)
+            return mismatch(run, candidate, weights)
         case Absent():
-            return CandidateVerdict(
-                checkpoint=candidate.path, verdict=Verdict.MISSING, message="The service does not have it."
-            )
+            return told(candidate, Verdict.MISSING, "The service does not have it.")
         case _:
             return None
 
 
+def _absence(
+    run: TrainingRun, seen: RunSeen, candidate: ObservedCheckpoint, now: datetime
+) -> CandidateVerdict | Fault | None:
+    """What was named and not listed is looked up: some services load a deleted checkpoint as if it were there.
+
+    By its name alone, since services spell paths differently. A listing that cannot be had speaks against none, unless
+    it is all the proof that is asked for.
+    """
+    if candidate.time is not None:
+        return None
+    listing = seen.ask(CheckpointsOf(candidate.run_id))
+    if isinstance(listing, tuple):
+        listed = next((one for one in listing if _name(one) == _name(candidate)), None)
+        if listed is not None:
+            return _listed_objection(replace(listed, path=candidate.path), now)
+    elif run.spec.recovery.validation is not ValidationLevel.LISTED:
+        return None
+    return listing if isinstance(listing, Fault) else told(candidate, Verdict.MISSING, "The service does not list it.")
+
+
+def _name(checkpoint: ObservedCheckpoint) -> str:
+    return checkpoint.path.rpartition("/")[2]
+
+
 def _listed_objection(candidate: ObservedCheckpoint, now: datetime) -> CandidateVerdict | None:
     if candidate.expires_at is not None and candidate.expires_at <= now + EXPIRY_MARGIN:
-        message = f"It expires at {candidate.expires_at.isoformat()}."
-        return CandidateVerdict(checkpoint=candidate.path, verdict=Verdict.EXPIRED, message=message)
+        return told(candidate, Verdict.EXPIRED, f"It expires at {candidate.expires_at.isoformat()}.")
     if candidate.size_bytes == 0:
-        return CandidateVerdict(checkpoint=candidate.path, verdict=Verdict.EMPTY, message="It is listed with 0 bytes.")
+        return told(candidate, Verdict.EMPTY, "It is listed with 0 bytes.")
     return None
 
 
-def _backend_failures(run: TrainingRun, path: str) -> int:
-    return sum(
-        verdict.checkpoint == path and verdict.verdict is Verdict.BACKEND_FAILED
-        for record in run.status.recovery.history
-        for verdict in record.candidates
-    )
-
-
-def _mismatch(run: TrainingRun, path: str, weights: WeightsSeen) -> CandidateVerdict | None:
+def mismatch(run: TrainingRun, candidate: ObservedCheckpoint, weights: WeightsSeen) -> CandidateVerdict | None:
+    """Returns the verdict on weights that are not the lost run's; None when none differs, as far as it is told."""
     status = run.status
     if not weights.is_lora:
-        return CandidateVerdict(checkpoint=path, verdict=Verdict.NOT_LORA, message="It is not a LoRA checkpoint.")
+        return told(candidate, Verdict.NOT_LORA, "It is not a LoRA checkpoint.")
     if weights.base_model and status.base_model and weights.base_model != status.base_model:
         message = f"It was trained on {weights.base_model}, the run on {status.base_model}."
-        return CandidateVerdict(checkpoint=path, verdict=Verdict.BASE_MODEL_MISMATCH, message=message)
+        return told(candidate, Verdict.BASE_MODEL_MISMATCH, message)
     if weights.lora_rank and status.lora_rank and weights.lora_rank != status.lora_rank:
         message = f"Its LoRA rank is {weights.lora_rank}, the run's is {status.lora_rank}."
-        return CandidateVerdict(checkpoint=path, verdict=Verdict.RANK_MISMATCH, message=message)
+        return told(candidate, Verdict.RANK_MISMATCH, message)
     return None

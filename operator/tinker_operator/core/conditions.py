@@ -27,6 +27,10 @@ PASSING = frozenset(
 """Troubles whose words may differ from one answer to the next ("try again in 17 s"): the first ones stand."""
 
 
+MESSAGE_LIMIT = 4096
+"""Characters of a message that are kept; what a service says has no such limit."""
+
+
 class Standing(StrEnum):
     """How an object stands, in kstatus' words."""
 
@@ -96,7 +100,7 @@ def _condition(before: Condition | None, finding: Finding, generation: int, now:
         observed_generation=generation,
         last_transition_time=before.last_transition_time if before is not None and unchanged else now,
         reason=finding.reason,
-        message=before.message if before is not None and lasting else finding.message,
+        message=before.message if before is not None and lasting else finding.message[:MESSAGE_LIMIT],
     )
 
 

@@ -1,12 +1,25 @@
 """Making the run that spec.run.create describes, so that a crash at any point makes neither two nor none."""
 
+from collections.abc import Mapping
+
+from tinker_operator.api.meta import CHECKPOINT_KEY
 from tinker_operator.api.reasons import Reason
 from tinker_operator.api.run_status import Creation, HeldSession, TrainingRunStatus
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.core.decision import Decision, held_up, stalled, step
 from tinker_operator.core.identity import fresh_status, next_lineage, origin_of, ownership, session_key
 from tinker_operator.core.seen import RunSeen
-from tinker_operator.core.world import Absent, CreateRun, Fault, FinishSession, ObservedRun, OpenSession, RunById
+from tinker_operator.core.world import (
+    Absent,
+    CreateRun,
+    Fault,
+    FinishSession,
+    ObservedRun,
+    OpenSession,
+    RestoreRun,
+    RunById,
+    RunMade,
+)
 
 _MAKING = "The run is being made at the service."
 
@@ -35,12 +48,26 @@ def continue_creation(run: TrainingRun, seen: RunSeen) -> Decision:
     match answer:
         case Fault():
             return held_up(status, Reason.CREATING, _message(status), answer)
-        case ObservedRun():
+        case ObservedRun() if not _begins_with_a_checkpoint(run):
             return step(created(run, answer.run_id), Reason.CREATING, _message(status))
         case _:
-            own = run.spec.run.create.user_metadata if run.spec.run.create else None
-            make = CreateRun(creation.session_id, 0, {**(own or {}), **marks})
-            return step(status, Reason.CREATING, _message(status), make)
+            return step(status, Reason.CREATING, _message(status), _making(run, creation.session_id, marks))
+
+
+def _begins_with_a_checkpoint(run: TrainingRun) -> bool:
+    """Such a run exists before its weights have loaded; only the result of the load, asked for again, proves it."""
+    create = run.spec.run.create
+    return create is not None and create.source is not None
+
+
+def _making(run: TrainingRun, session_id: str, marks: Mapping[str, str]) -> CreateRun | RestoreRun:
+    create = run.spec.run.create
+    metadata = {**((create.user_metadata if create else None) or {}), **marks}
+    if create is None or create.source is None:
+        return CreateRun(session_id, 0, metadata)
+    source = create.source
+    marked = {**metadata, CHECKPOINT_KEY: source.checkpoint}
+    return RestoreRun(session_id, 0, source.checkpoint, source.restore_optimizer, marked)
 
 
 def created(run: TrainingRun, run_id: str) -> TrainingRunStatus:
@@ -58,15 +85,33 @@ def created(run: TrainingRun, run_id: str) -> TrainingRunStatus:
     )
 
 
+def made(run: TrainingRun, outcome: RunMade) -> TrainingRunStatus:
+    """Returns the status with the run that was made, unless it is not what spec asks for: its checkpoint decided."""
+    create = run.spec.run.create
+    if create is not None and outcome.base_model not in {None, create.base_model}:
+        message = f"The checkpoint of spec.run.create.from is of base model {outcome.base_model}."
+        return refused(run, message)
+    if create is not None and outcome.lora_rank not in {None, create.lora.rank}:
+        return refused(run, f"The checkpoint of spec.run.create.from has LoRA rank {outcome.lora_rank}.")
+    return created(run, outcome.run_id)
+
+
 def refused(run: TrainingRun, message: str) -> TrainingRunStatus:
     """Returns the status after the service refused: nothing is asked again until the spec changes."""
-    sessions = _next_session(run)
-    return _with(run.status, Creation(sessions=sessions, refused_generation=run.metadata.generation, refusal=message))
+    generation = run.metadata.generation
+    return _given_up(run, Creation(sessions=_next_session(run), refused_generation=generation, refusal=message[:1024]))
 
 
 def session_lost(run: TrainingRun, message: str) -> TrainingRunStatus:
     """Returns the status that asks for another session: in the first one the same answer would come for ever."""
-    return _with(run.status, Creation(sessions=_next_session(run), refusal=message))
+    return _given_up(run, Creation(sessions=_next_session(run), refusal=message[:1024]))
+
+
+def _given_up(run: TrainingRun, creation: Creation) -> TrainingRunStatus:
+    """The session is finished before all else: a run that was made in it after all must not stand beside the next."""
+    session = run.status.creation.session_id if run.status.creation else None
+    held = HeldSession(session_id=session) if session is not None else run.status.session
+    return _with(run.status, creation).model_copy(update={"session": held})
 
 
 def _next_session(run: TrainingRun) -> int:

@@ -40,6 +40,11 @@ def step(journal: TrainingRunStatus, reason: Reason, message: str, *actions: Act
     return Decision(journal, Standing.IN_PROGRESS, reason, message, Plan(actions, wake_after=AT_ONCE))
 
 
+def recovering_message(status: TrainingRunStatus) -> str:
+    """Returns what is said of an attempt under way."""
+    return f"Run {status.training_run_id} is lost and is being restored from a checkpoint."
+
+
 def held_up(journal: TrainingRunStatus, reason: Reason, message: str, fault: Fault) -> Decision:
     """Returns a decision that waits for an answer that could not be had."""
     if fault.needs_user:

@@ -6,10 +6,13 @@ running when its run was recovered finds the same words as one that was.
 
 import json
 
-from tinker_operator.api.meta import CHECKPOINT_KEY
-from tinker_operator.api.run_status import HandOverStatus, RecoveryResult, TrainingRunStatus
+from tinker_operator.api.meta import CHECKPOINT_KEY, OWNER_KEY, RESUMED_KEY
+from tinker_operator.api.recovery_spec import RecoveryMode
+from tinker_operator.api.recovery_status import RecoveryResult
+from tinker_operator.api.run_status import HandOverStatus, TrainingRunStatus
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.core.identity import ownership
+from tinker_operator.core.world import ObservedRun
 
 DOCUMENT_VERSION = 1
 
@@ -19,24 +22,41 @@ def hand_over_name(run: TrainingRun) -> str:
     return f"{run.metadata.name}-handover"
 
 
-def desired_hand_over(run: TrainingRun, status: TrainingRunStatus) -> HandOverStatus:
+def desired_hand_over(run: TrainingRun, status: TrainingRunStatus, view: ObservedRun) -> HandOverStatus:
     """Returns what the hand-over should say.
 
     Args:
         run: The object.
         status: The status that is going to be written; its run is bound and not corrupted.
+        view: That run.
     """
-    recovered = [record for record in status.recovery.history if record.result is RecoveryResult.RECOVERED]
-    origin = recovered[-1] if recovered and recovered[-1].attempt == status.attempt else None
+    previous, successor = _way_here(status)
+    if successor is None and status.attempt > 0 and OWNER_KEY in view.metadata and RESUMED_KEY not in view.metadata:
+        # No loop made it: one that waits has to know that nobody has taken it, though the history is lost.
+        successor = view.run_id
     return HandOverStatus(
         config_map=hand_over_name(run),
         attempt=status.attempt,
+        mode=run.spec.recovery.mode,
         training_run_id=status.training_run_id or "",
-        previous_training_run_id=origin.from_training_run_id if origin else None,
-        successor_training_run_id=origin.to_training_run_id if origin else None,
+        previous_training_run_id=previous,
+        successor_training_run_id=successor,
         checkpoint=status.last_checkpoint.path if status.last_checkpoint else status.recovery.restored_from,
         restore_optimizer=run.spec.recovery.restore_optimizer,
     )
+
+
+def _way_here(status: TrainingRunStatus) -> tuple[str | None, str | None]:
+    """Returns the run that was lost and the one that the operator restored, by the history or what was told before."""
+    recovered = (one for one in reversed(status.recovery.history) if one.result is RecoveryResult.RECOVERED)
+    origin = next((one for one in recovered if one.attempt == status.attempt), None)
+    if origin is not None:
+        made = origin.to_training_run_id if origin.mode is RecoveryMode.RECREATE else None
+        return origin.from_training_run_id, made
+    told = status.hand_over
+    if told is None or told.attempt != status.attempt:
+        return None, None
+    return told.previous_training_run_id, told.successor_training_run_id
 
 
 def hand_over_document(run: TrainingRun, states: HandOverStatus, cluster_id: str) -> str:
@@ -46,6 +66,7 @@ def hand_over_document(run: TrainingRun, states: HandOverStatus, cluster_id: str
         "version": DOCUMENT_VERSION,
         "trainingRun": {"namespace": run.metadata.namespace, "name": run.metadata.name},
         "attempt": states.attempt,
+        "mode": str(states.mode),
         "trainingRunId": states.training_run_id,
         "previousTrainingRunId": states.previous_training_run_id,
         "successorTrainingRunId": states.successor_training_run_id,

@@ -10,18 +10,28 @@ was rebuilt from Git find its runs again, and what tells when a training loop ha
 R2 is then current: it is the run that trains. S1 was the proof that the checkpoint loads, and its session ends.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from uuid import NAMESPACE_URL, uuid5
 
 from tinker_operator.api.meta import ATTEMPT_KEY, GROUP, ORIGIN_KEY, OWNER_KEY, RESUMED_KEY
-from tinker_operator.api.run_status import LINEAGE_LIMIT, RecoveryResult, TrainingRunStatus
+from tinker_operator.api.recovery_spec import RecoveryMode
+from tinker_operator.api.recovery_status import RecoveryRecord, RecoveryResult
+from tinker_operator.api.run_status import LINEAGE_LIMIT, TrainingRunStatus
 from tinker_operator.api.training_run import TrainingRun
+from tinker_operator.core.discovery import discovered, newer_than_followed
+from tinker_operator.core.inventory import Inventory
 from tinker_operator.core.world import ObservedRun
 
 CREATE_ORIGIN = "create"
 """Origin of a run that the operator makes: there is no id before it exists."""
+DISCOVER_ORIGIN = "discover"
+"""Origin of a run that was found by its metadata, followed by a colon and a digest of what was asked for."""
+JOB_NAME_LIMIT = 63
+"""Characters of a Job's name, which becomes a label of its pods."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +48,12 @@ class Binding:
 
 
 def origin_of(run: TrainingRun) -> str:
-    """Returns what spec.run names: the adopted run's id, or `create`."""
-    return run.spec.run.training_run_id or CREATE_ORIGIN
+    """Returns what spec.run names: the adopted run's id, `create`, or `discover` with a digest of the metadata."""
+    source = run.spec.run
+    if source.discover is not None:
+        asked = json.dumps(source.discover.user_metadata, sort_keys=True)
+        return f"{DISCOVER_ORIGIN}:{sha256(asked.encode()).hexdigest()[:12]}"
+    return source.training_run_id or CREATE_ORIGIN
 
 
 def followed(run: TrainingRun) -> str | None:
@@ -63,26 +77,46 @@ def session_key(run: TrainingRun, purpose: str) -> str:
     return str(uuid5(NAMESPACE_URL, f"{GROUP}/{run.metadata.uid}/{purpose}"))
 
 
-def bind(run: TrainingRun, owned: Iterable[ObservedRun]) -> Binding:
+def job_name(run: TrainingRun, attempt: int) -> str:
+    """Returns the name of the Job of an attempt: the same whenever it is asked for, and no other object's."""
+    ending = f"-a{attempt}"
+    name = run.metadata.name.replace(".", "-")
+    if len(name) + len(ending) <= JOB_NAME_LIMIT and name == run.metadata.name:
+        return name + ending
+    ending = f"-{sha256(run.metadata.name.encode()).hexdigest()[:8]}{ending}"
+    return name[: JOB_NAME_LIMIT - len(ending)].rstrip("-") + ending
+
+
+def bind(run: TrainingRun, owned: Iterable[ObservedRun], inventory: Inventory) -> Binding:
     """Returns the current run: the one in status or spec, or a newer one among those with the owner key.
 
     A bound object leaves its run only for one that a training loop resumed in later. An object that is not bound,
     because it is new or its status was lost, takes the newest of its kin: the highest attempt, then the latest
-    resume. A run of another origin belongs to an earlier spec, and one of an attempt that failed is dead.
+    resume. A run of another origin belongs to an earlier spec, and one of an attempt that failed is dead. Without kin,
+    it is the adopted run, or the newest that is discovered.
 
     Args:
         run: The object.
         owned: Runs that carry its owner key.
+        inventory: All runs that can be seen.
     """
     origin = origin_of(run)
-    kin = [one for one in owned if one.metadata.get(ORIGIN_KEY) == origin and _is_asked_for(run, one)]
+    kin = [
+        one
+        for one in owned
+        if one.metadata.get(ORIGIN_KEY) == origin and _is_asked_for(run, one) and not _is_being_made(run, one)
+    ]
     if run.status.origin == origin and run.status.training_run_id is not None:
-        return _later_resume(run, kin)
+        newer = newer_than_followed(run, inventory)
+        return _later_resume(run, kin) if newer is None else Binding(newer.run_id, run.status.attempt)
+    flight = run.status.recovery.in_flight
     dead = {record.attempt for record in run.status.recovery.history if record.result is not RecoveryResult.RECOVERED}
+    dead |= {flight.attempt} if flight is not None else set()
     ages = [age_of(one.metadata, one.run_id) for one in kin]
     newest = max((age for age in ages if age[0] not in dead or age[1]), default=None)
     if newest is None or newest[2] == run.spec.run.training_run_id:
-        return Binding(run.spec.run.training_run_id, 0)
+        found = next(iter(discovered(run, inventory)), None)
+        return Binding(found.run_id if found else run.spec.run.training_run_id, 0)
     return Binding(newest[2], newest[0])
 
 
@@ -94,6 +128,16 @@ def _is_asked_for(run: TrainingRun, one: ObservedRun) -> bool:
     return one.base_model == create.base_model and one.lora_rank in {None, create.lora.rank}
 
 
+def _is_being_made(run: TrainingRun, one: ObservedRun) -> bool:
+    """A run is listed before it has loaded: while its creation is journalled, only the answer to that proves it.
+
+    One of an earlier try that failed is nobody's, for its session was finished.
+    """
+    creation = run.status.creation
+    tried = creation is not None and (creation.session_id is not None or creation.sessions > 1)
+    return tried and RESUMED_KEY not in one.metadata
+
+
 def _later_resume(run: TrainingRun, kin: Iterable[ObservedRun]) -> Binding:
     status = run.status
     before = Binding(status.training_run_id, status.attempt)
@@ -103,15 +147,24 @@ def _later_resume(run: TrainingRun, kin: Iterable[ObservedRun]) -> Binding:
     unknown = [age for run_id, age in resumes.items() if run_id not in status.lineage]
     later = [age for age in unknown if age[1] > since and _belongs(run, age)]
     newest = max(later, key=lambda age: (age[1], age[2]), default=None)
-    return Binding(newest[2], status.attempt) if newest is not None else before
+    return Binding(newest[2], max(newest[0], status.attempt)) if newest is not None else before
 
 
 def _belongs(run: TrainingRun, age: tuple[int, str, str]) -> bool:
-    """A resume belongs to the present attempt, or overtook it: the loop did not wait for the new hand-over."""
+    """A resume belongs to the present attempt, or overtook it: the loop did not wait for the new hand-over.
+
+    Or the loop went on from an attempt that was called off after it had been handed over: nobody told the loop.
+    """
     status = run.status
+    if status.recovery.in_flight is None and age[0] > status.attempt:
+        return any(record.attempt == age[0] and _was_left_to_a_loop(record) for record in status.recovery.history)
     started = [record.started_at for record in status.recovery.history if record.attempt == status.attempt]
     overtook = bool(started) and age[1] >= started[-1].astimezone(UTC).isoformat()
     return age[0] == status.attempt or (age[0] == status.attempt - 1 and overtook)
+
+
+def _was_left_to_a_loop(record: RecoveryRecord) -> bool:
+    return record.result is RecoveryResult.ABANDONED and record.mode is RecoveryMode.HAND_OVER
 
 
 def age_of(metadata: Mapping[str, str], run_id: str) -> tuple[int, str, str]:
@@ -148,11 +201,21 @@ def next_lineage(run: TrainingRun, current: str, owned: Iterable[ObservedRun] = 
 
 
 def fresh_status(status: TrainingRunStatus) -> TrainingRunStatus:
-    """Returns the status of an object that begins to follow another run: what was counted stays, the rest is gone."""
+    """Returns the status of an object that begins to follow another run: what was counted stays, the rest is gone.
+
+    An attempt for the former run has failed, whatever the new one is: what a loop makes of it is of another origin.
+    """
+    flight = status.recovery.in_flight
+    if flight is not None and flight.failure is None:
+        ended = {"failure": RecoveryResult.ABANDONED, "failure_message": "spec.run names another run now."}
+        flight = flight.model_copy(update=ended)
     return TrainingRunStatus(
         observed_generation=status.observed_generation,
         conditions=status.conditions,
         session=status.session,
-        recovery=status.recovery.model_copy(update={"restored_from": None}),
+        recovery=status.recovery.model_copy(update={"restored_from": None, "in_flight": flight}),
         recoveries=status.recoveries,
+        failed_attempts=status.failed_attempts,
+        hooks=status.hooks,
+        last_handled_reconcile_at=status.last_handled_reconcile_at,
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from tinker_operator.api.meta import OWNER_KEY
+from tinker_operator.api.meta import GROUP, OWNER_KEY
 from tinker_operator.core.world import Absent, Fault, ObservedRun, RunView
 
 CONFIRMED = 2
@@ -22,6 +22,7 @@ class Inventory:
     Attributes:
         runs: Every run of the newest complete listing, by id.
         owned: The same runs by owner key, for those that carry one.
+        tagged: The same runs by each entry of their metadata, the operator's own entries aside.
         missing: Watched ids that are not in the listing, with the number of complete listings in a row without them.
         observed_at: When the newest complete listing was had; None if there never was one.
         fault: Why the newest look failed; None when it succeeded.
@@ -29,6 +30,7 @@ class Inventory:
 
     runs: Mapping[str, ObservedRun] = field(default_factory=dict)
     owned: Mapping[str, tuple[ObservedRun, ...]] = field(default_factory=dict)
+    tagged: Mapping[tuple[str, str], tuple[ObservedRun, ...]] = field(default_factory=dict)
     missing: Mapping[str, int] = field(default_factory=dict)
     observed_at: datetime | None = None
     fault: Fault | None = None
@@ -61,7 +63,8 @@ def next_inventory(
     """
     runs = {run.run_id: _agreed(previous.runs.get(run.run_id), run) for run in listing}
     missing = {run_id: previous.missing.get(run_id, 0) + 1 for run_id in watched if run_id not in runs}
-    return Inventory(runs=runs, owned=_by_owner(runs.values()), missing=missing, observed_at=now)
+    seen = runs.values()
+    return Inventory(runs=runs, owned=_by_owner(seen), tagged=_by_tag(seen), missing=missing, observed_at=now)
 
 
 def failed_inventory(previous: Inventory, fault: Fault) -> Inventory:
@@ -112,6 +115,15 @@ def _by_owner(runs: Iterable[ObservedRun]) -> Mapping[str, tuple[ObservedRun, ..
         if owner := run.metadata.get(OWNER_KEY):
             owned.setdefault(owner, []).append(run)
     return {owner: tuple(members) for owner, members in owned.items()}
+
+
+def _by_tag(runs: Iterable[ObservedRun]) -> Mapping[tuple[str, str], tuple[ObservedRun, ...]]:
+    tagged: dict[tuple[str, str], list[ObservedRun]] = {}
+    for run in runs:
+        for key, value in run.metadata.items():
+            if not key.startswith(f"{GROUP}/"):
+                tagged.setdefault((key, value), []).append(run)
+    return {tag: tuple(members) for tag, members in tagged.items()}
 
 
 def _essence(view: RunView) -> object:

@@ -4,45 +4,34 @@ Read it from the top: each line of `_decide` is one situation, and the first tha
 service comes before anything that could act, so that trouble in reaching a run is never taken for its failure.
 """
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from tinker_operator.api.meta import CHECKPOINT_KEY, ConditionStatus
+from tinker_operator.api.meta import ConditionStatus
 from tinker_operator.api.reasons import ConditionType, Reason
-from tinker_operator.api.run_status import CheckpointSummary, TrainingRunStatus
+from tinker_operator.api.recovery_spec import OnMissing
+from tinker_operator.api.recovery_status import Cause
+from tinker_operator.api.run_spec import ManagementPolicy
 from tinker_operator.api.training_run import TrainingRun
-from tinker_operator.core.attempts import with_recovery, with_status
-from tinker_operator.core.candidates import newest_first
+from tinker_operator.core.attempts import with_status
 from tinker_operator.core.conditions import Finding, Standing, find_condition
 from tinker_operator.core.creation import continue_creation
-from tinker_operator.core.decision import Decision, decision_findings, held_up, stalled, step
-from tinker_operator.core.hand_over import desired_hand_over, hand_over_document, hand_over_name
-from tinker_operator.core.identity import Binding, bind, fresh_status, next_lineage, origin_of, owner_of
+from tinker_operator.core.decision import Decision, decision_findings, held_up, stalled
+from tinker_operator.core.farewell import FINALIZER, wants_finalizer
+from tinker_operator.core.hooks import with_calls
+from tinker_operator.core.identity import Binding, bind, origin_of, owner_of
 from tinker_operator.core.inventory import CONFIRMED
-from tinker_operator.core.plan import Plan
+from tinker_operator.core.live import keep_alive
+from tinker_operator.core.observation import corrupted_finding, heeded, known
+from tinker_operator.core.plan import AT_ONCE, Plan
 from tinker_operator.core.recovery import begin_recovery, continue_recovery
 from tinker_operator.core.seen import RunSeen
-from tinker_operator.core.world import (
-    Absent,
-    CheckpointsOf,
-    Fault,
-    FinishSession,
-    HandOverSeen,
-    ObservedRun,
-    ReadHandOver,
-    RunView,
-    WriteHandOver,
-)
+from tinker_operator.core.world import Absent, Fault, ObservedRun, RunView, SetFinalizer
 
 GRACE_POLLS = 3
 """Polls that may fail before a live run is no longer called Ready: one lost answer must not page anybody."""
 LAST_REQUEST_EVERY = timedelta(minutes=10)
 """How often status.lastRequestTime may be the only thing that is written."""
-
-
-HAND_OVER_CHECK_SECONDS = 600.0
-"""How often the hand-over of a run at rest is looked at: nobody tells when somebody deletes the ConfigMap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +63,27 @@ def plan_run(run: TrainingRun, seen: RunSeen, now: datetime) -> RunPlan:
     Raises:
         Unanswered: Something must be read first; decide again with the answer.
     """
+    asked = with_status(run, heeded(run))
     owned = seen.inventory.owned.get(owner_of(run, seen.cluster_id), ())
-    binding = bind(run, owned)
+    binding = bind(asked, owned, seen.inventory)
     view = seen.inventory.view(binding.run_id or "")
-    current = with_status(run, _told_lost(_known(run, binding, view, owned), view))
-    decision = _decide(current, binding, view, seen, now)
-    if run.spec.suspend:
-        decision = _suspended(current, decision)
+    current = with_status(asked, known(asked, binding, view, owned))
+    if wants_finalizer(run) is not (FINALIZER in run.metadata.finalizers):
+        decision = _bound_to_its_checkpoints(current, view)
+    elif run.spec.suspend:
+        decision = _suspended(current, view)
+    elif run.spec.management_policy is ManagementPolicy.OBSERVE_ONLY:
+        decision = _observed_only(current, binding, view, seen, now)
+    else:
+        decision = with_calls(current, _decide(current, binding, view, seen, now), seen.cluster_id, now)
     observed = seen.inventory.observed_at is not None
-    return RunPlan(decision, decision_findings(decision, _corrupted(run, view), observed=observed))
+    return RunPlan(decision, decision_findings(decision, corrupted_finding(current, view), observed=observed))
 
 
 def _decide(run: TrainingRun, binding: Binding, view: RunView, seen: RunSeen, now: datetime) -> Decision:
     flight = run.status.recovery.in_flight
     if view is None:
-        message = "The service has not been asked yet."
-        return Decision(run.status, Standing.IN_PROGRESS, Reason.OBSERVING, message)
+        return _not_asked(run)
     if isinstance(view, Fault):
         return _blind(run, view, seen, now)
     if flight is not None:
@@ -97,56 +91,34 @@ def _decide(run: TrainingRun, binding: Binding, view: RunView, seen: RunSeen, no
     if seen.claimed_by is not None:
         return _claimed(run, seen.claimed_by)
     if binding.run_id is None:
-        return continue_creation(run, seen)
+        return _unbound(run, seen)
     if view.agreeing < CONFIRMED and (isinstance(view, Absent) or view.corrupted):
         return _as_before(run)
     if isinstance(view, Absent):
-        return _not_found(run, binding.run_id)
+        return _missing(run, binding.run_id, seen, now)
     if view.corrupted:
-        return begin_recovery(run, seen, now)
-    return _live(run, seen)
+        return begin_recovery(run, seen, now, Cause.CORRUPTED)
+    return keep_alive(run, view, seen, now)
 
 
-def _known(run: TrainingRun, binding: Binding, view: RunView, owned: Iterable[ObservedRun]) -> TrainingRunStatus:
-    """Brings status up to date with what was observed; what could not be observed stays as it was."""
-    status = run.status
-    if not isinstance(view, ObservedRun):
-        return status
-    lineage = next_lineage(run, view.run_id, owned)
-    source = _source(run, view)
-    if status.origin != origin_of(run):
-        status = fresh_status(status)
-    last = view.last_checkpoint
-    facts: Mapping[str, object] = {
-        "origin": origin_of(run),
-        "training_run_id": view.run_id,
-        "attempt": binding.attempt,
-        "lineage": lineage,
-        "base_model": view.base_model,
-        "lora_rank": view.lora_rank,
-        "last_checkpoint": CheckpointSummary(path=last.path, time=last.time) if last else None,
-        "last_request_time": view.last_request_time,
-        "creation": None,
-    }
-    newest = max(status.recovery.attempt, binding.attempt)
-    return with_recovery(status.model_copy(update=facts), attempt=newest, restored_from=source)
+def _bound_to_its_checkpoints(run: TrainingRun, view: RunView) -> Decision:
+    """Comes before all else, alone: it changes the object, so that no status can be written in the same round."""
+    message = "The finalizer that spec.deletionPolicy asks for is being set or removed."
+    lost = isinstance(view, ObservedRun) and view.corrupted
+    before = Decision(run.status, Standing.IN_PROGRESS, Reason.CONFIRMING, message) if lost else _as_before(run)
+    return replace(before, plan=Plan((SetFinalizer(wants_finalizer(run)),), wake_after=AT_ONCE))
 
 
-def _told_lost(status: TrainingRunStatus, view: RunView) -> TrainingRunStatus:
-    if isinstance(view, ObservedRun) and view.corrupted and view.agreeing >= CONFIRMED:
-        return status.model_copy(update={"lost_training_run_id": view.run_id})
-    return status
+def _not_asked(run: TrainingRun) -> Decision:
+    message = "The service has not been asked yet."
+    return Decision(run.status, Standing.IN_PROGRESS, Reason.OBSERVING, message)
 
 
-def _source(run: TrainingRun, view: ObservedRun) -> str | None:
-    """Returns the checkpoint that the current run came from: it is the loop's way back until the run has its own."""
-    status = run.status
-    if status.origin != origin_of(run):
-        return view.metadata.get(CHECKPOINT_KEY)
-    if view.run_id == status.training_run_id:
-        return status.recovery.restored_from or view.metadata.get(CHECKPOINT_KEY)
-    told = status.hand_over.checkpoint if status.hand_over else None
-    return view.metadata.get(CHECKPOINT_KEY) or told or status.recovery.restored_from
+def _unbound(run: TrainingRun, seen: RunSeen) -> Decision:
+    if run.spec.run.discover is None:
+        return continue_creation(run, seen)
+    message = "No run at the service carries the metadata of spec.run.discover yet; the first that does is followed."
+    return Decision(run.status, Standing.IN_PROGRESS, Reason.DISCOVERING, message)
 
 
 def _blind(run: TrainingRun, fault: Fault, seen: RunSeen, now: datetime) -> Decision:
@@ -165,17 +137,26 @@ def _blind(run: TrainingRun, fault: Fault, seen: RunSeen, now: datetime) -> Deci
 
 def _as_before(run: TrainingRun) -> Decision:
     ready = find_condition(run.status.conditions, ConditionType.READY)
-    known = run.status.origin == origin_of(run)
-    if known and ready is not None and ready.status is ConditionStatus.TRUE:
+    bound = run.status.origin == origin_of(run)
+    if bound and ready is not None and ready.status is ConditionStatus.TRUE:
         return Decision(run.status, Standing.CURRENT, Reason(ready.reason), ready.message)
     message = "The newest look at the service does not show the run alive; the next one has to agree."
     return Decision(run.status, Standing.IN_PROGRESS, Reason.CONFIRMING, message)
 
 
+def _missing(run: TrainingRun, run_id: str, seen: RunSeen, now: datetime) -> Decision:
+    """Only a run that was once seen can be recovered: an id that never existed is a mistake in the spec."""
+    was_there = run.status.origin == origin_of(run) and run.status.training_run_id == run_id
+    if was_there and run.spec.recovery.on_missing is OnMissing.RECOVER:
+        return begin_recovery(run, seen, now, Cause.MISSING)
+    return _not_found(run, run_id)
+
+
 def _not_found(run: TrainingRun, run_id: str) -> Decision:
     message = (
         f"Complete listings of the service do not contain run {run_id}. Compare spec.run.trainingRunId with "
-        "`tinker run list`: the full id is <session>:train:<n>, and the key must belong to its owner."
+        "`tinker run list`: the full id is <session>:train:<n>, and the key must belong to its owner. "
+        "spec.recovery.onMissing: Recover restores a run that was there and is gone."
     )
     return stalled(run.status, Reason.RUN_NOT_FOUND, message)
 
@@ -189,64 +170,26 @@ def _claimed(run: TrainingRun, by: str) -> Decision:
     return Decision(run.status, Standing.STALLED, Reason.RUN_CLAIMED, message, recheck)
 
 
-def _live(run: TrainingRun, seen: RunSeen) -> Decision:
-    status = with_recovery(run.status, exhausted_generation=None, next_attempt_time=None)
-    message = f"Run {status.training_run_id} is alive and not corrupted."
-    if status.session is not None and status.session.training_run_id != status.training_run_id:
-        done = FinishSession(status.session.session_id, success=True, detail=f"handed over to {status.training_run_id}")
-        return step(status, Reason.HANDING_OVER, message, done)
-    status = _with_newest(status, seen)
-    answer = seen.ask(ReadHandOver(hand_over_name(run)))
-    if isinstance(answer, Fault):
-        return held_up(status, Reason.HANDING_OVER, message, answer)
-    if isinstance(answer, HandOverSeen) and answer.foreign:
-        message = (
-            f"ConfigMap {hand_over_name(run)} exists and does not belong to this TrainingRun. Delete or rename it, "
-            "so that the hand-over can be written."
-        )
-        recheck = Plan(wake_after=run.spec.poll_interval_seconds)
-        return Decision(status, Standing.STALLED, Reason.HAND_OVER_CONFLICT, message, recheck)
-    desired = desired_hand_over(run, status)
-    document = hand_over_document(run, desired, seen.cluster_id)
-    if isinstance(answer, HandOverSeen) and answer.document == document:
-        at_rest = status.model_copy(update={"hand_over": desired})
-        return Decision(at_rest, Standing.CURRENT, Reason.LIVE, message, Plan(wake_after=HAND_OVER_CHECK_SECONDS))
-    version = answer.version if isinstance(answer, HandOverSeen) else None
-    written = step(status, Reason.HANDING_OVER, message, WriteHandOver(desired, document, version))
-    told = status.hand_over
-    if told is not None and told.attempt == desired.attempt:
-        return replace(written, standing=Standing.CURRENT, reason=Reason.LIVE)
-    return written
-
-
-def _with_newest(status: TrainingRunStatus, seen: RunSeen) -> TrainingRunStatus:
-    """Where the service does not tell a run's newest checkpoint, the listing does."""
-    if status.last_checkpoint is not None:
-        return status
-    listed = seen.ask(CheckpointsOf(status.training_run_id or ""))
-    newest = newest_first(listed)[:1] if isinstance(listed, tuple) else ()
-    last = CheckpointSummary(path=newest[0].path, time=newest[0].time) if newest else None
-    return status.model_copy(update={"last_checkpoint": last})
-
-
-def _suspended(run: TrainingRun, decision: Decision) -> Decision:
+def _suspended(run: TrainingRun, view: RunView) -> Decision:
     message = "spec.suspend is true: nothing is done about this run until it is false. It is still observed."
-    return Decision(run.status, Standing.HELD, Reason.SUSPENDED, message, Plan(), decision.fault)
+    fault = view if isinstance(view, Fault) else None
+    return Decision(run.status, Standing.HELD, Reason.SUSPENDED, message, Plan(), fault)
 
 
-def _corrupted(run: TrainingRun, view: RunView) -> Finding:
-    def finding(status: ConditionStatus, reason: Reason, message: str) -> Finding:
-        return Finding(ConditionType.CORRUPTED, status, reason, message)
-
-    before = find_condition(run.status.conditions, ConditionType.CORRUPTED)
-    match view:
-        case ObservedRun(corrupted=True, agreeing=agreeing) if agreeing >= CONFIRMED:
-            message = f"The service flags run {view.run_id} as corrupted; it does not come back by itself."
-            return finding(ConditionStatus.TRUE, Reason.RUN_CORRUPTED, message)
-        case ObservedRun(corrupted=False):
-            return finding(ConditionStatus.FALSE, Reason.NOT_CORRUPTED, "The service does not flag the run.")
-        case ObservedRun() if before is not None and before.status is ConditionStatus.FALSE:
-            return finding(before.status, Reason(before.reason), before.message)
-        case _:
-            message = "There is no well-formed, confirmed observation of the run to tell from."
-            return finding(ConditionStatus.UNKNOWN, Reason.NOT_OBSERVED, message)
+def _observed_only(run: TrainingRun, binding: Binding, view: RunView, seen: RunSeen, now: datetime) -> Decision:
+    """Tells what is seen, and does nothing about it, now or later."""
+    if view is None:
+        return _not_asked(run)
+    if isinstance(view, Fault):
+        return replace(_blind(run, view, seen, now), journal=run.status)
+    if binding.run_id is None:
+        return stalled(run.status, Reason.OBSERVE_ONLY, "There is no run to observe, and ObserveOnly makes none.")
+    if view.agreeing < CONFIRMED and (isinstance(view, Absent) or view.corrupted):
+        return _as_before(run)
+    if isinstance(view, Absent):
+        return _not_found(run, binding.run_id)
+    if view.corrupted:
+        message = f"The service flags run {view.run_id} as corrupted, and spec.managementPolicy is ObserveOnly."
+        return stalled(run.status, Reason.OBSERVE_ONLY, message)
+    message = f"Run {view.run_id} is alive and not corrupted. It is only observed."
+    return Decision(run.status, Standing.CURRENT, Reason.LIVE, message)

@@ -8,16 +8,20 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tinker_operator.api.reasons import ConditionType
-from tinker_operator.api.run_status import InFlightRecovery, RecoveryResult, TrainingRunStatus, Verdict
+from tinker_operator.api.run_status import TrainerPhase, TrainingRunStatus
 from tinker_operator.api.training_run import TrainingRun
-from tinker_operator.core.attempts import complete_attempt, judged, with_flight, with_status
+from tinker_operator.core.attempts import with_flight, with_status
 from tinker_operator.core.conditions import Finding, next_conditions
-from tinker_operator.core.creation import created, refused, session_lost, session_opened
+from tinker_operator.core.creation import made, refused, session_lost, session_opened
 from tinker_operator.core.decision import decision_findings, held_up
+from tinker_operator.core.hooks import told, with_due
 from tinker_operator.core.plan import Plan
+from tinker_operator.core.recovery_outcomes import recovery_folded, still_at_work
 from tinker_operator.core.run_plan import LAST_REQUEST_EVERY, RunPlan
 from tinker_operator.core.world import (
     BackendFailed,
+    CallHook,
+    CreateTrainerJob,
     Fault,
     FinishSession,
     LoadRefused,
@@ -26,6 +30,7 @@ from tinker_operator.core.world import (
     RunMade,
     SessionLost,
     SessionOpened,
+    SetFinalizer,
     StillPending,
     WriteHandOver,
 )
@@ -61,6 +66,7 @@ def next_run_status(
     status = plan.decision.journal
     for one in performed:
         status = _folded(with_status(run, status), one, now)
+    status = with_due(run, run.status, status, now)
     generation = run.metadata.generation
     conditions = next_conditions(run.status.conditions, _findings(plan, performed), generation=generation, now=now)
     status = status.model_copy(update={"conditions": conditions, "observed_generation": generation})
@@ -95,16 +101,22 @@ def _findings(plan: RunPlan, performed: tuple[Performed, ...]) -> tuple[Finding,
 def _folded(run: TrainingRun, one: Performed, now: datetime) -> TrainingRunStatus:
     flight = run.status.recovery.in_flight
     match one.action, one.outcome:
+        case CallHook() as call, outcome:
+            return told(run.status, call, outcome, now)
         case _, Fault():
             return run.status
         case _, StillPending():
             return _accepted(run.status, now)
+        case SetFinalizer(), _:
+            return run.status
         case WriteHandOver(states=states), _:
             return run.status.model_copy(update={"hand_over": states})
+        case CreateTrainerJob(), _:
+            return _launched(run.status)
         case FinishSession(session_id=session_id), _:
             return _session_finished(run.status, session_id)
-        case _, outcome if flight is not None:
-            return _recovery_folded(run, flight, outcome, now)
+        case action, outcome if flight is not None:
+            return recovery_folded(run, flight, Performed(action, outcome), now)
         case _, outcome:
             return _creation_folded(run, outcome)
 
@@ -113,15 +125,25 @@ def _accepted(status: TrainingRunStatus, now: datetime) -> TrainingRunStatus:
     """Remembers that the service is at work, so that a run that it lists early is not taken for a finished one."""
     flight = status.recovery.in_flight
     if flight is not None:
-        return with_flight(status, flight.model_copy(update={"pending_since": flight.pending_since or now}))
+        return with_flight(status, still_at_work(flight, now))
     creation = status.creation
     return status.model_copy(update={"creation": creation.model_copy(update={"pending": True}) if creation else None})
+
+
+def _launched(status: TrainingRunStatus) -> TrainingRunStatus:
+    trainer = status.trainer
+    running = trainer.model_copy(update={"phase": TrainerPhase.RUNNING}) if trainer else None
+    return status.model_copy(update={"trainer": running})
 
 
 def _session_finished(status: TrainingRunStatus, session_id: str) -> TrainingRunStatus:
     flight = status.recovery.in_flight
     if flight is not None and flight.session_id == session_id:
         return with_flight(status, flight.model_copy(update={"session_id": None}))
+    proof = flight.validation if flight is not None else None
+    if flight is not None and proof is not None and proof.session_id == session_id:
+        ended = proof.model_copy(update={"session_id": None, "training_run_id": None, "model_seq_id": 0})
+        return with_flight(status, flight.model_copy(update={"validation": ended}))
     return status.model_copy(update={"session": None})
 
 
@@ -129,48 +151,14 @@ def _creation_folded(run: TrainingRun, outcome: Outcome) -> TrainingRunStatus:
     match outcome:
         case SessionOpened(session_id=session_id):
             return session_opened(run, session_id)
-        case RunMade(run_id=run_id):
-            return created(run, run_id)
+        case RunMade():
+            return made(run, outcome)
         case LoadRefused(message=message):
             return refused(run, message)
         case SessionLost(message=message) | BackendFailed(message=message):
             return session_lost(run, message)
         case _:
             return run.status
-
-
-def _recovery_folded(run: TrainingRun, flight: InFlightRecovery, outcome: Outcome, now: datetime) -> TrainingRunStatus:
-    match outcome:
-        case SessionOpened(session_id=session_id):
-            return with_flight(run.status, flight.model_copy(update={"session_id": session_id}))
-        case RunMade() if difference := _difference(run.status, outcome):
-            return _failed(run.status, flight, RecoveryResult.SUCCESSOR_MISMATCH, difference)
-        case RunMade(run_id=run_id):
-            return complete_attempt(run, run_id, now)
-        case LoadRefused(message=message):
-            return with_flight(run.status, judged(flight, Verdict.NOT_LOADABLE, message))
-        case BackendFailed(message=message):
-            told = judged(flight, Verdict.BACKEND_FAILED, message)
-            return _failed(run.status, told, RecoveryResult.BACKEND_FAILED, message)
-        case SessionLost(message=message):
-            return _failed(run.status, flight, RecoveryResult.SESSION_LOST, message)
-        case _:
-            return run.status
-
-
-def _failed(
-    status: TrainingRunStatus, flight: InFlightRecovery, failure: RecoveryResult, message: str
-) -> TrainingRunStatus:
-    told = {"failure": failure, "failure_message": message[:1024]}
-    return with_flight(status, flight.model_copy(update=told))
-
-
-def _difference(status: TrainingRunStatus, made: RunMade) -> str | None:
-    if made.base_model and status.base_model and made.base_model != status.base_model:
-        return f"The successor's base model is {made.base_model}, the run's was {status.base_model}."
-    if made.lora_rank and status.lora_rank and made.lora_rank != status.lora_rank:
-        return f"The successor's LoRA rank is {made.lora_rank}, the run's was {status.lora_rank}."
-    return None
 
 
 def _without_chase(before: TrainingRunStatus, after: TrainingRunStatus) -> TrainingRunStatus:

@@ -59,6 +59,11 @@ class Connection:
         self._terms = session or SessionTerms()
         self._futures = Futures(self._transport)
 
+    @property
+    def base_url(self) -> str:
+        """The service's own address; downloads are judged by where it lies."""
+        return self._transport.base_url
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._transport.base_url!r})"
 

@@ -1,0 +1,89 @@
+"""What there is to do about a run that is alive: end what it no longer needs, hand it over, watch its trainer Job.
+
+At rest it asks for the hand-over, and in mode Relaunch for the Jobs, and finds nothing to do.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+
+from tinker_operator.api.reasons import Reason
+from tinker_operator.api.recovery_spec import RecoveryMode
+from tinker_operator.api.run_status import CheckpointSummary, TrainingRunStatus
+from tinker_operator.api.training_run import TrainingRun
+from tinker_operator.core.attempts import with_recovery, with_status
+from tinker_operator.core.candidate_order import newest_first
+from tinker_operator.core.conditions import Standing
+from tinker_operator.core.decision import Decision, held_up, step
+from tinker_operator.core.hand_over import desired_hand_over, hand_over_document, hand_over_name
+from tinker_operator.core.launch import RECHECK_SECONDS, foreign_hand_over
+from tinker_operator.core.plan import Plan
+from tinker_operator.core.seen import RunSeen
+from tinker_operator.core.trainer_watch import watch_trainer
+from tinker_operator.core.world import (
+    CheckpointsOf,
+    Fault,
+    FinishSession,
+    HandOverSeen,
+    ObservedRun,
+    ReadHandOver,
+    WriteHandOver,
+)
+
+
+def keep_alive(run: TrainingRun, view: ObservedRun, seen: RunSeen, now: datetime) -> Decision:
+    """Decides about a run that is alive and not corrupted.
+
+    Args:
+        run: The object, its status brought up to date with the observation.
+        view: The run.
+        seen: What was observed.
+        now: The time of the decision.
+    """
+    status = run.status
+    message = f"Run {status.training_run_id} is alive and not corrupted."
+    if status.session is not None and status.session.training_run_id != status.training_run_id:
+        done = FinishSession(status.session.session_id, success=True, detail=f"handed over to {status.training_run_id}")
+        return step(status, Reason.HANDING_OVER, message, done)
+    relaunched = run.spec.recovery.mode is RecoveryMode.RELAUNCH
+    forgiven = status if relaunched else _well(status.model_copy(update={"trainer": None}))
+    settled = _handed_over(with_status(run, _with_newest(forgiven, view, seen)), view, seen, message)
+    if not relaunched or settled.plan.actions or settled.standing is not Standing.CURRENT:
+        return settled
+    return watch_trainer(with_status(run, settled.journal), view, seen, settled, now)
+
+
+def _well(status: TrainingRunStatus) -> TrainingRunStatus:
+    return with_recovery(status, exhausted_generation=None, next_attempt_time=None)
+
+
+def _handed_over(run: TrainingRun, view: ObservedRun, seen: RunSeen, message: str) -> Decision:
+    status = run.status
+    answer = seen.ask(ReadHandOver(hand_over_name(run)))
+    if isinstance(answer, Fault):
+        return held_up(status, Reason.HANDING_OVER, message, answer)
+    if isinstance(answer, HandOverSeen) and answer.foreign:
+        recheck = Plan(wake_after=run.spec.poll_interval_seconds)
+        return Decision(status, Standing.STALLED, Reason.HAND_OVER_CONFLICT, foreign_hand_over(run), recheck)
+    desired = desired_hand_over(run, status, view)
+    document = hand_over_document(run, desired, seen.cluster_id)
+    if isinstance(answer, HandOverSeen) and answer.document == document:
+        at_rest = status.model_copy(update={"hand_over": desired})
+        return Decision(at_rest, Standing.CURRENT, Reason.LIVE, message, Plan(wake_after=RECHECK_SECONDS))
+    version = answer.version if isinstance(answer, HandOverSeen) else None
+    written = step(status, Reason.HANDING_OVER, message, WriteHandOver(desired, document, version))
+    told = status.hand_over
+    if told is not None and told.attempt == desired.attempt:
+        return replace(written, standing=Standing.CURRENT, reason=Reason.LIVE)
+    return written
+
+
+def _with_newest(status: TrainingRunStatus, view: ObservedRun, seen: RunSeen) -> TrainingRunStatus:
+    """Where the service tells no newest checkpoint, the listing does; trouble with it takes nothing back."""
+    if view.last_checkpoint is not None:
+        return status
+    listed = seen.ask(CheckpointsOf(view.run_id))
+    if isinstance(listed, Fault):
+        return status
+    newest = newest_first(listed)[:1] if isinstance(listed, tuple) else ()
+    last = CheckpointSummary(path=newest[0].path, time=newest[0].time) if newest else None
+    return status.model_copy(update={"last_checkpoint": last})
