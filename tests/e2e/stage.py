@@ -47,7 +47,7 @@ class Operator:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "tinker_operator.cli", "run"]
+        command = self.command()
         command += ["--kubeconfig", str(self.kubeconfig), "--namespace", self.namespace, "--cluster-id", "test"]
         environ = {name: value for name, value in os.environ.items() if not name.startswith("TINKER")}
         environ |= {"TINKER_BASE_URL": self.url} | ({"TINKER_API_KEY": self.key} if self.key else {})
@@ -55,6 +55,10 @@ class Operator:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen([*command, *self.arguments], env=environ, stdout=log, stderr=log)
         wait_for(lambda: self._starts() > before, "the operator to start")
+
+    def command(self) -> list[str]:
+        """Returns what is started, before its options."""
+        return [sys.executable, "-m", "tinker_operator.cli", "run"]
 
     def _starts(self) -> int:
         return self.log.read_text().count("operator_started") if self.log.exists() else 0
@@ -123,6 +127,11 @@ class Stage:
             "get", kind, name, "--show-managed-fields", "--namespace", self.namespace
         )
         return found
+
+    def patch_status(self, kind: str, name: str, patch: Mapping[str, Any]) -> None:
+        """Writes a status as the component does that owns it."""
+        given = ("--subresource=status", "--type=merge", "-p", json.dumps(patch))
+        self.kubectl("patch", kind, name, *given, "--namespace", self.namespace)
 
     def status(self, name: str = "sft", kind: str = "trainingrun") -> dict[str, Any]:
         """Returns an object's status."""

@@ -24,6 +24,7 @@ class Served:
 
     state_dir: Path
     port: int = 0
+    host: str = "127.0.0.1"
     admin: bool = True
     url: str = ""
     errors: str = ""
@@ -32,14 +33,14 @@ class Served:
 
     def start(self) -> None:
         command = [sys.executable, "-W", "error", "-m", "tinker_simulator", "serve"]
-        command += ["--port", str(self.port), "--state-dir", str(self.state_dir)]
+        command += ["--host", self.host, "--port", str(self.port), "--state-dir", str(self.state_dir)]
         command += [argument for key in KEYS for argument in ("--api-key", f"{key}@{key}-owner")]
         command += ["--admin"] if self.admin else []
         command += self.options
         self.child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self.child.stdout is not None
         line = self.child.stdout.readline()
-        assert line.startswith("tinker-simulator: serving on http://127.0.0.1:"), line
+        assert line.startswith(f"tinker-simulator: serving on http://{self.host}:"), line
         self.url = line.split()[-1]
         self.port = int(self.url.rsplit(":", 1)[1])
 
