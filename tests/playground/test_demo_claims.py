@@ -111,6 +111,18 @@ TABLE: list[Any] = [
         "list secrets: yes",
         id="the operator may list Secrets",
     ),
+    pytest.param(
+        claims.operator_rights,
+        operator(may=claims.OPERATOR_MAY | {"patch their spec": True}),
+        "patch their spec: yes",
+        id="nothing keeps the operator from changing a spec",
+    ),
+    pytest.param(
+        claims.operator_rights,
+        operator(may={what: may for what, may in claims.OPERATOR_MAY.items() if what != "patch their spec"}),
+        "nothing to tell from",
+        id="nobody tried to change a spec as the operator",
+    ),
     pytest.param(claims.loop_rights, loop(user="admin"), "admin", id="the loop is the administrator"),
     pytest.param(
         claims.loop_rights,

@@ -108,7 +108,7 @@ def test_what_an_extra_needs_is_found_and_nothing_else() -> None:
 
     assert {"kopf", "kubernetes", "httpx", "pydantic_core"} <= operator
     assert {"tinker", "numpy"} <= trainer - operator
-    assert not {"pytest", "mypy", "ruff", "rich"} & operator
+    assert not {"pytest", "mypy", "ruff", "psutil"} & operator
     assert "pytest" not in trainer
 
 
