@@ -15,6 +15,7 @@ from tinker_operator import trainer
 from tinker_operator.api.checkpoint_policy import CheckpointPolicySpec
 from tinker_operator.api.definitions import KINDS
 from tinker_operator.api.meta import GROUP, VERSION, ApiModel, to_wire
+from tinker_operator.api.policy_status import KeepReason
 from tinker_operator.api.reasons import ConditionType, Reason
 from tinker_operator.api.run_spec import TrainingRunSpec
 from tinker_operator.cli.main import command
@@ -26,7 +27,8 @@ REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 DESIGN = (REPOSITORY / "operator" / "DESIGN.md").read_text(encoding="utf-8")
 CONTRIBUTING = (REPOSITORY / ".github" / "CONTRIBUTING.md").read_text(encoding="utf-8")
-DOCUMENTS = {"README.md": README, "DESIGN.md": DESIGN, "CONTRIBUTING.md": CONTRIBUTING}
+PAGES = {f"docs/{page.name}": page.read_text(encoding="utf-8") for page in (REPOSITORY / "docs").glob("*.md")}
+DOCUMENTS = {"README.md": README, "DESIGN.md": DESIGN, "CONTRIBUTING.md": CONTRIBUTING, **PAGES}
 SPECS: Mapping[str, type[ApiModel]] = {"TrainingRun": TrainingRunSpec, "CheckpointPolicy": CheckpointPolicySpec}
 ADVICE = "What to do"
 
@@ -232,3 +234,9 @@ def test_the_map_names_every_package() -> None:
     named = {word for rows_ in rows for row in rows_ for cell in row.values() for word in coded(cell)}
     assert {word for word in named if (source / word).is_dir()} == packages
     assert {word for word in named if re.fullmatch(r"[a-z_/]+", word)} - packages == {"crds/"}
+
+
+@pytest.mark.pure
+def test_every_reason_to_keep_is_explained_once_and_no_other() -> None:
+    told = [word for row in table(README, "Kept because") for word in re.findall(r"`(\w+)`", row["Kept because"])]
+    assert sorted(told) == sorted(KeepReason)
