@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+JOBS ?= 3
 READY := $(VENV)/.ready
 
 .PHONY: all demo test bench check lint types contracts crds proto pure clean help
@@ -21,7 +22,7 @@ demo: $(READY) ## a corrupted run comes back by itself; KEEP=1 leaves everything
 
 test: $(READY) ## every test: pure, over HTTP, and on a real API server
 	@$(BIN)/tinker-playground warm
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: $(READY) ## measure against named baselines and write docs/bench.md; ARGS=--short only sees that it works
 	@$(BIN)/tinker-playground warm
