@@ -104,7 +104,7 @@ async def test_every_fault_has_its_class_and_passes_when_it_is_mended(world: Wor
     ],
     ids=["503", "429", "dropped before", "dropped after", "dropped midway"],
 )
-@pytest.mark.parametrize("name", METHODS.keys() - {ONLY_ONCE, ANSWERED_WITH_NOTHING})
+@pytest.mark.parametrize("name", sorted(METHODS.keys() - {ONLY_ONCE, ANSWERED_WITH_NOTHING}))
 async def test_a_fault_that_passes_is_not_noticed_and_nothing_is_made_twice(
     world: World, name: str, rule: dict[str, Any]
 ) -> None:
