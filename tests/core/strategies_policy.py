@@ -200,6 +200,15 @@ class World:
         left = {run: tuple(it for it in listing if it.path not in gone) for run, listing in self.listings.items()}
         return replace(self, listings=left)
 
+    def extended(self, kept: Iterable[str]) -> "World":
+        """The world after the expiry of these checkpoints was taken away."""
+        longer = frozenset(kept)
+        listings = {
+            run: tuple(replace(it, expires_at=None) if it.path in longer else it for it in listing)
+            for run, listing in self.listings.items()
+        }
+        return replace(self, listings=listings)
+
     def _governed(self, run: TrainingRun) -> Governed:
         ids = followed_runs(run)
         answers: dict[Question, Answer] = {CheckpointsOf(run_id): self._answer(run, run_id) for run_id in ids}
