@@ -72,17 +72,19 @@ def _best_first(run: TrainingRun, newest: tuple[ObservedCheckpoint, ...], metric
         return Candidates(_doubtful_last(run, newest), note=note)
     measured = [one for one in newest if one.path in values]
     best = sorted(measured, key=lambda one: rank_of(values[one.path], metric))
-    refused = tuple(_without(one, metric) for one in newest if one.path not in values)
+    message = f"It carries no finite {metric.name}."
+    refused = tuple(told(one, Verdict.NO_METRIC, message) for one in newest if one.path not in values)
     return Candidates(_doubtful_last(run, best), refused)
 
 
-def _without(candidate: ObservedCheckpoint, metric: Metric) -> CandidateVerdict:
+def told(candidate: ObservedCheckpoint, verdict: Verdict, message: str) -> CandidateVerdict:
+    """Returns a verdict on a candidate."""
     return CandidateVerdict(
         checkpoint=candidate.path,
         time=candidate.time,
         size_bytes=candidate.size_bytes,
-        verdict=Verdict.NO_METRIC,
-        message=f"It carries no finite {metric.name}.",
+        verdict=verdict,
+        message=message,
     )
 
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from tinker_operator.api.recovery_spec import ValidationLevel
 from tinker_operator.api.recovery_status import CandidateVerdict, Verdict
 from tinker_operator.api.training_run import TrainingRun
-from tinker_operator.core.candidate_order import Candidates, in_order
+from tinker_operator.core.candidate_order import Candidates, in_order, told
 from tinker_operator.core.seen import RunSeen
 from tinker_operator.core.world import Absent, CheckpointsOf, Fault, ObservedCheckpoint, WeightsOf, WeightsSeen
 
@@ -78,17 +78,6 @@ def _each_once(candidates: Candidates, known: set[str]) -> Iterator[ObservedChec
         elif candidate.path not in known:
             known.add(candidate.path)
             yield candidate
-
-
-def told(candidate: ObservedCheckpoint, verdict: Verdict, message: str) -> CandidateVerdict:
-    """Returns a verdict on a candidate."""
-    return CandidateVerdict(
-        checkpoint=candidate.path,
-        time=candidate.time,
-        size_bytes=candidate.size_bytes,
-        verdict=verdict,
-        message=message,
-    )
 
 
 def _identity(candidate: ObservedCheckpoint | CandidateVerdict) -> Identity | None:

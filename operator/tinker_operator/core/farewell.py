@@ -17,7 +17,7 @@ from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.core.identity import owner_of
 from tinker_operator.core.policy_group import is_pinned, is_training
 from tinker_operator.core.policy_references import References, followed_runs
-from tinker_operator.core.seen import Unanswered
+from tinker_operator.core.seen import answered
 from tinker_operator.core.world import (
     Absent,
     Answer,
@@ -65,9 +65,7 @@ class FarewellSeen:
         Raises:
             Unanswered: It has not been asked in this round.
         """
-        if question not in self.answers:
-            raise Unanswered(question)
-        return self.answers[question]
+        return answered(self.answers, question)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from tinker_operator.api.hook_spec import Hook
 from tinker_operator.api.meta import GROUP
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.core.belongings import MANAGED_BY, owner_reference
-from tinker_operator.core.identity import JOB_NAME_LIMIT
+from tinker_operator.core.identity import clipped_name
 from tinker_operator.core.world import CallHook
 
 HOOK_VARIABLE: Final = "TINKER_OPERATOR_HOOK"
@@ -47,9 +47,7 @@ def hook_job(call: CallHook, template: dict[str, Any], run: TrainingRun) -> dict
 
 def job_name(hook: Hook, call_id: str, run: TrainingRun) -> str:
     """Returns the name of a call's Job: the same for each repetition of the call."""
-    ending = f"-{hook.name}-{call_id[:8]}"
-    name = run.metadata.name.replace(".", "-")
-    return name[: JOB_NAME_LIMIT - len(ending)].rstrip("-") + ending
+    return clipped_name(run, f"-{hook.name}-{call_id[:8]}")
 
 
 def _objection(template: dict[str, Any]) -> str | None:

@@ -80,11 +80,15 @@ def session_key(run: TrainingRun, purpose: str) -> str:
 def job_name(run: TrainingRun, attempt: int) -> str:
     """Returns the name of the Job of an attempt: the same whenever it is asked for, and no other object's."""
     ending = f"-a{attempt}"
-    name = run.metadata.name.replace(".", "-")
-    if len(name) + len(ending) <= JOB_NAME_LIMIT and name == run.metadata.name:
+    name = run.metadata.name
+    if "." not in name and len(name) + len(ending) <= JOB_NAME_LIMIT:
         return name + ending
-    ending = f"-{sha256(run.metadata.name.encode()).hexdigest()[:8]}{ending}"
-    return name[: JOB_NAME_LIMIT - len(ending)].rstrip("-") + ending
+    return clipped_name(run, f"-{sha256(name.encode()).hexdigest()[:8]}{ending}")
+
+
+def clipped_name(run: TrainingRun, ending: str) -> str:
+    """Returns the object's name with an ending, as short as the name of a Job has to be."""
+    return run.metadata.name.replace(".", "-")[: JOB_NAME_LIMIT - len(ending)].rstrip("-") + ending
 
 
 def bind(run: TrainingRun, owned: Iterable[ObservedRun], inventory: Inventory) -> Binding:

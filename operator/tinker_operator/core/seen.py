@@ -46,13 +46,22 @@ class RunSeen:
         Raises:
             Unanswered: It has not been asked in this round.
         """
-        if question not in self.answers:
-            raise Unanswered(question)
-        return self.answers[question]
+        return answered(self.answers, question)
 
     def learned(self, question: Question, answer: Answer) -> "RunSeen":
         """Returns the same with one answer more."""
         return replace(self, answers={**self.answers, question: answer})
+
+
+def answered(answers: Mapping[Question, Answer], question: Question) -> Answer:
+    """Returns the answer.
+
+    Raises:
+        Unanswered: It is not among those had so far.
+    """
+    if question not in answers:
+        raise Unanswered(question)
+    return answers[question]
 
 
 def next_question(decide: Callable[[], object]) -> Question | None:
