@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -41,9 +42,11 @@ class Crew:
     def __init__(self, folder: Path) -> None:
         self.logs = folder / "logs"
         self._state = folder / "simulator"
+        self._scratch = folder / "scratch"
         self._children: dict[str, Child] = {}
 
     def __enter__(self) -> Self:
+        self._scratch.mkdir()
         return self
 
     def __exit__(
@@ -52,6 +55,7 @@ class Crew:
         callers = [child for name, child in self._children.items() if name != "simulator"]
         stop_all(callers, _CALLERS_STOP_SECONDS)
         stop_all([child for child in self._children.values() if child not in callers], _SIMULATOR_STOP_SECONDS)
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
     def start_simulator(self) -> None:
         """Start the Tinker service on a free port."""
@@ -93,7 +97,7 @@ class Crew:
             text=True,
             check=False,
             timeout=_ORDER_SECONDS,
-            env=_environ({}),
+            env=self._environ({}),
         )
         if answer.returncode != 0:
             raise OrderRefused(f"tinker-simulator fault {arguments[0]}: {answer.stderr.strip()}", "")
@@ -118,7 +122,12 @@ class Crew:
         return {name: child.tail() for name, child in self._children.items()}
 
     def _start(self, name: str, command: list[str | Path], environ: dict[str, str]) -> None:
-        self._children[name] = Child(name, command, self.logs / f"{name}.log", _environ(environ))
+        self._children[name] = Child(name, command, self.logs / f"{name}.log", self._environ(environ))
+
+    def _environ(self, own: dict[str, str]) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not _PERSONAL.fullmatch(name)}
+        # A part that has to be killed leaves its temporary files, and a Kubernetes client keeps credentials in them.
+        return kept | {"TMPDIR": str(self._scratch)} | own
 
 
 def _script(name: str) -> Path:
@@ -128,6 +137,3 @@ def _script(name: str) -> Path:
 def _service(url: str) -> dict[str, str]:
     return {"TINKER_BASE_URL": url, "TINKER_API_KEY": API_KEY}
 
-
-def _environ(own: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not _PERSONAL.fullmatch(name)} | own
