@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from tinker_operator.cli.download import download
+from tinker_operator.cli.export import export
 from tinker_operator.cli.logs import configure_logs, tell_of_fault
 from tinker_operator.cli.settings import InvalidSettings, Settings
 from tinker_operator.controllers.composition import AddressUnusable, Deployment, run_operator
@@ -113,6 +114,7 @@ def run(  # noqa: PLR0917 - click names them
 
 
 command.add_command(download)
+command.add_command(export)
 
 
 async def _until_signalled(deployment: Deployment) -> None:
