@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
 
+from tinker_operator.api.export_spec import Export, with_a_metric
 from tinker_operator.api.meta import GROUP, VERSION, ApiModel, ObjectMeta
 from tinker_operator.api.policy_status import CheckpointPolicyStatus
 from tinker_operator.api.retention_spec import Retention
@@ -55,8 +56,11 @@ class RunSelector(ApiModel):
 class CheckpointPolicySpec(ApiModel):
     """What the user wants."""
 
+    model_config = ConfigDict(json_schema_extra=with_a_metric)
+
     selector: RunSelector = Field(description="Which TrainingRuns of this namespace are governed.")
     retention: Retention = Field(description="Which of their checkpoints stay.")
+    export: Export | None = Field(default=None, description="Which checkpoints are exported, and where to.")
     suspend: bool = Field(default=False, description="Delete nothing; the plan is still shown.")
 
 

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from tinker_operator.api.export_status import ExportRecord
 from tinker_operator.api.meta import ApiModel, Conditions
 
 SHOWN_LIMIT = 20
@@ -52,6 +53,8 @@ class KeepReason(StrEnum):
     """A TrainingRun names it in spec.recovery.checkpoint."""
     BEGUN_FROM = "BegunFrom"
     """A TrainingRun names it in spec.run.create.from."""
+    EXPORTING = "Exporting"
+    """It is being exported, or waits for it."""
     PUBLISHED = "Published"
     """It is public: others may depend on it."""
     PINNED = "Pinned"
@@ -182,5 +185,8 @@ class CheckpointPolicyStatus(ApiModel):
         default=(),
         description="At most ten that go next, written before the first of them goes; each is judged once more, "
         "and one that something keeps by then is dropped from here.",
+    )
+    exports: tuple[ExportRecord, ...] = Field(
+        default=(), description="Exports under way, and those of checkpoints that the service still lists; at most 500."
     )
     deleted: tuple[DeletedCheckpoint, ...] = Field(default=(), description="The last twenty deleted, oldest first.")

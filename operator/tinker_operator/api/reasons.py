@@ -14,6 +14,7 @@ class ConditionType(StrEnum):
     READY = "Ready"
     SYNCED = "Synced"
     CORRUPTED = "Corrupted"
+    EXPORTED = "Exported"
 
 
 class Reason(StrEnum):
@@ -33,7 +34,12 @@ class Reason(StrEnum):
     SUSPENDED = "Suspended"
     """spec.suspend holds every action back; the run is still observed."""
 
+    EXPORTED = "Exported"
+    """What spec.export wants is at its target."""
+
     # On the way.
+    EXPORTING = "Exporting"
+    """A Job exports a checkpoint."""
     OBSERVING = "Observing"
     """The first look at the service is still to come."""
     CREATING = "Creating"
@@ -56,6 +62,10 @@ class Reason(StrEnum):
     """Checkpoints that no rule keeps are being deleted."""
 
     # The user must change something.
+    EXPORT_FAILED = "ExportFailed"
+    """The Job of an export failed; it is tried again a few times."""
+    EXPORT_HELD_UP = "ExportHeldUp"
+    """The Job of an export cannot be made."""
     RUN_CORRUPTED = "RunCorrupted"
     """The service flags the run as corrupted."""
     RECOVERY_DISABLED = "RecoveryDisabled"

@@ -35,6 +35,7 @@ _FAILED = 1
 @click.option("--endpoint-url", metavar="URL", help="Address of the S3 store or of the Hub. Default: the public one.")
 @click.option("--revision", default="main", show_default=True, help="Branch of the Hub's repository.")
 @click.option("--public", is_flag=True, help="Let everybody read the Hub's repository. Default: it must be private.")
+@click.option("--apart", is_flag=True, help="In the Hub's repository, a folder of its own for each checkpoint.")
 @click.option("--format", "form", type=click.Choice(["Safetensors"]), default="Safetensors", help="Form of the files.")
 @click.option(
     "--work-dir",
@@ -51,6 +52,7 @@ def export(  # noqa: PLR0917 - click names them
     endpoint_url: str | None,
     revision: str,
     public: bool,
+    apart: bool,
     form: str,
     work_dir: Path | None,
     base_url: str | None,
@@ -64,7 +66,7 @@ def export(  # noqa: PLR0917 - click names them
     del form  # there is one
     path, url, key = service_settings(tinker_path, base_url, os.environ)
     try:
-        address = Address(place, _checked_endpoint(endpoint_url), revision, public)
+        address = Address(place, _checked_endpoint(endpoint_url), revision, public, apart)
     except CallNotPossible as error:
         raise InvalidSettings(str(error).rstrip(".")) from None
     with progress_shown() as progress:

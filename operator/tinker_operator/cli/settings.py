@@ -40,6 +40,7 @@ class Settings(BaseModel):
         webhooks: Hosts that a hook may call.
         shortest_poll_seconds: Floor of what objects may ask for as their poll interval.
         metrics_address: Host and port of /metrics; None to serve none.
+        export_image: Image of the Jobs that export checkpoints; None when policies have to name one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -54,6 +55,7 @@ class Settings(BaseModel):
     webhooks: tuple[str, ...] = ()
     shortest_poll_seconds: float = 1.0
     metrics_address: tuple[str, int] | None = None
+    export_image: str | None = None
 
     @classmethod
     def read(
@@ -89,6 +91,7 @@ class Settings(BaseModel):
             else checked_namespace("--lease-namespace", lease_namespace),
             webhooks=tuple(checked_host("--allow-webhook", host) for host in webhooks),
             shortest_poll_seconds=shortest_poll_seconds,
+            export_image=environ.get("TINKER_OPERATOR_IMAGE") or None,
             metrics_address=None if metrics_address is None else checked_address("--metrics-address", metrics_address),
         )
 
@@ -105,6 +108,7 @@ class Settings(BaseModel):
             allowed_webhooks=frozenset(self.webhooks),
             shortest_poll_seconds=self.shortest_poll_seconds,
             metrics_address=self.metrics_address,
+            export_image=self.export_image,
         )
 
 

@@ -15,6 +15,7 @@ from tinker_operator.api.reasons import Reason
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.controllers.accounts import Account
 from tinker_operator.controllers.actuator import perform
+from tinker_operator.controllers.exports import see_to_export
 from tinker_operator.controllers.held_up import settled
 from tinker_operator.controllers.invalid import report_invalid
 from tinker_operator.controllers.objects import (
@@ -28,7 +29,15 @@ from tinker_operator.controllers.objects import (
 )
 from tinker_operator.controllers.observer import answer
 from tinker_operator.controllers.shell import Shell
+from tinker_operator.core.export_references import with_exports
 from tinker_operator.core.policy import PolicyPlan, conclude, next_policy_status, plan_policy, still_due
+from tinker_operator.core.policy_export import (
+    ExportPlan,
+    export_status,
+    look_again,
+    plan_export,
+    seen_to,
+)
 from tinker_operator.core.policy_references import followed_runs, references
 from tinker_operator.core.policy_seen import Governed, PolicySeen, policy_questions
 from tinker_operator.core.run_status import Requeue, outcome_fault, requeue
@@ -75,12 +84,26 @@ async def reconcile_checkpoint_policy(shell: Shell, key: ObjectKey) -> float | N
     seen = _seen(shell, policy, listings)
     plan = plan_policy(policy, seen, shell.clock())
     performed = await _act(shell, policy, plan, seen, listings)
+    exports = await _exported(shell, policy, plan)
     status = next_policy_status(policy, seen, plan, performed, shell.clock())
+    status = export_status(policy, exports, status, shell.clock())
     await shell.reporter.report(CHECKPOINT_POLICIES, key, obj, status)
     if not _is_kept(shell, key, status):
         return settled(Requeue(backed_off=True), NOT_KEPT)
     trouble = outcome_fault(performed) or next(iter(plan.gaps.values()), None)
-    return settled(requeue(conclude(plan, performed), performed), trouble)
+    after = settled(requeue(conclude(plan, performed), performed), trouble)
+    return min((it for it in (after, look_again(policy, status, shell.clock())) if it is not None), default=None)
+
+
+async def _exported(shell: Shell, policy: CheckpointPolicy, plan: PolicyPlan) -> ExportPlan:
+    """Sees to the Job of an export; whatever comes of it, retention and its report go on."""
+    exports = plan_export(policy, plan, shell.clock())
+    if exports.due is None:
+        return exports
+    runs = training_runs(shell.store, policy.metadata.namespace)
+    run = next((it for it in runs if it.metadata.name == exports.due.training_run), None)
+    fate = await see_to_export(exports.due, policy, run, shell.api, shell.export_image)
+    return seen_to(exports, fate, shell.clock())
 
 
 async def _listings(shell: Shell, policy: CheckpointPolicy, obj: KubeObject) -> Listings:
@@ -102,7 +125,8 @@ def _seen(shell: Shell, policy: CheckpointPolicy, listings: Listings) -> PolicyS
     runs, unreadable = tuple(training_runs(shell.store)), unparsed(shell.store)
     own = (run for run in runs if run.metadata.namespace == policy.metadata.namespace)
     governed = tuple(_governed(shell, run, listings, unreadable) for run in own)
-    return PolicySeen(governed, tuple(checkpoint_policies(shell.store)), references(runs))
+    policies = tuple(checkpoint_policies(shell.store))
+    return PolicySeen(governed, policies, with_exports(references(runs), policies, governed))
 
 
 def _governed(shell: Shell, run: TrainingRun, listings: Listings, unreadable: Fault | None) -> Governed:
@@ -149,4 +173,4 @@ def _is_kept(shell: Shell, key: ObjectKey, status: CheckpointPolicyStatus) -> bo
 
 
 def _memory(status: CheckpointPolicyStatus) -> tuple[object, ...]:
-    return status.deleting, status.marked, status.recent_deletions
+    return status.deleting, status.marked, status.recent_deletions, status.exports

@@ -70,6 +70,7 @@ class Deployment:
         allowed_webhooks: Hosts that a hook may call.
         shortest_poll_seconds: Floor of what objects may ask for as their poll interval.
         metrics_address: Host and port of /metrics; None to serve none.
+        export_image: Image of the Jobs that export checkpoints; None when policies have to name one.
     """
 
     kubeconfig: Path | None
@@ -82,6 +83,7 @@ class Deployment:
     allowed_webhooks: frozenset[str] = frozenset()
     shortest_poll_seconds: float = 1.0
     metrics_address: tuple[str, int] | None = None
+    export_image: str | None = None
 
 
 class AddressUnusable(Exception):
@@ -215,6 +217,7 @@ async def _run(
         inspections,
         cluster_id,
         whole_seconds,
+        deployment.export_image,
     )
     engine = Engine(
         resources,

@@ -7,9 +7,10 @@ from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.controllers.actuator import perform
 from tinker_operator.controllers.finalizers import set_finalizer
 from tinker_operator.controllers.held_up import HeldUp
-from tinker_operator.controllers.objects import account_of, key_of_run, training_runs, unparsed
+from tinker_operator.controllers.objects import account_of, checkpoint_policies, key_of_run, training_runs, unparsed
 from tinker_operator.controllers.observer import answer
 from tinker_operator.controllers.shell import Shell
+from tinker_operator.core.export_references import with_exports
 from tinker_operator.core.farewell import FINALIZER, FarewellSeen, goes, plan_farewell
 from tinker_operator.core.plan import AT_ONCE
 from tinker_operator.core.policy_references import References, followed_runs, references
@@ -65,7 +66,8 @@ def _seen(shell: Shell, run: TrainingRun) -> FarewellSeen:
 
 def _others(shell: Shell, run: TrainingRun) -> References:
     mine = key_of_run(run)
-    return references(one for one in training_runs(shell.store) if key_of_run(one) != mine)
+    others = references(one for one in training_runs(shell.store) if key_of_run(one) != mine)
+    return with_exports(others, checkpoint_policies(shell.store), ())
 
 
 def _still_goes(shell: Shell, run: TrainingRun, action: DeleteCheckpoint | DeleteTrainerJob) -> bool:

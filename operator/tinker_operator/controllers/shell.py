@@ -40,6 +40,7 @@ class Shell:
         inspections: Looks into exports.
         cluster_id: First part of owner keys.
         clock: Wall clock, timezone-aware.
+        export_image: What the Jobs of exports run; None when only policies that name one can export.
     """
 
     store: Store
@@ -53,6 +54,7 @@ class Shell:
     inspections: Inspections
     cluster_id: str
     clock: Callable[[], datetime]
+    export_image: str | None = None
 
     def inventory_of(self, run: TrainingRun) -> Inventory:
         """Returns what is known for this object: nothing, while it is new and no look has begun since it came."""

@@ -29,6 +29,7 @@ class Address:
         endpoint_url: Address of the store or the Hub; None for the usual one.
         revision: Branch of the repository.
         public: Whether a repository may be open to everybody.
+        apart: Whether each checkpoint has a folder of its own in a repository.
 
     Raises:
         CallNotPossible: It is no place; says what is wrong.
@@ -38,6 +39,7 @@ class Address:
     endpoint_url: str | None = None
     revision: str = MAIN
     public: bool = False
+    apart: bool = False
 
     def __post_init__(self) -> None:
         if self.text.startswith(S3):
@@ -66,8 +68,11 @@ class Address:
             return Objects(opened_store(bucket, self.endpoint_url), bucket, prefix)
         if self.text.startswith(HUB):
             owner, name, *parts = self._parts(HUB)
+            own = [folder_name(path)] if self.apart else []
             hub = opened_hub(self.endpoint_url)
-            return Repository(hub, f"{owner}/{name}", "/".join(parts), revision=self.revision, public=self.public)
+            return Repository(
+                hub, f"{owner}/{name}", "/".join([*parts, *own]), revision=self.revision, public=self.public
+            )
         return Directory(Path(self.text), folder_name(path))
 
     def _parts(self, scheme: str) -> list[str]:
