@@ -66,6 +66,8 @@ class Rounds:
         status = next_policy_status(self.policy, seen, plan, performed, self.now)
         status = export_status(self.policy, exports, status, self.now)
         assert illegalities(self.policy.metadata.generation, status.observed_generation, status.conditions) == []
+        busy = [it for it in status.exports if it.state in {ExportState.PENDING, ExportState.RUNNING}]
+        assert len(busy) < 2, "one at a time"
         self.deleted += deleted_paths(plan.plan.actions)
         if not isinstance(self.listing, Fault):
             self.listing = tuple(it for it in self.listing if it.path not in self.deleted)

@@ -11,7 +11,8 @@ from tinker_operator.api.meta import to_wire
 from tinker_operator.core.policy_export import ATTEMPTS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "policies.md").read_text(encoding="utf-8")
-POLICIES = [one for block in re.findall(r"^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL) for one in yaml.safe_load_all(block)]
+BLOCKS = re.findall(r"^```yaml\n(.*?)^```", PAGE, flags=re.MULTILINE | re.DOTALL)
+POLICIES = [one for block in BLOCKS for one in yaml.safe_load_all(block)]
 pytestmark = pytest.mark.pure
 
 
