@@ -21,14 +21,18 @@ SecretName = Annotated[
 Url = Annotated[
     str,
     StringConstraints(max_length=1024, pattern=r"^https?://[^@/?#\s]+(/[^@?#\s]*)?$"),
-    Field(json_schema_extra=pattern_in_words("endpointURL: write http(s)://host[:port], without a user")),
+    Field(
+        json_schema_extra=pattern_in_words(
+            "endpointURL: not an address without a user; write http(s)://host[:port][/path]"
+        )
+    ),
 ]
 Segments = Annotated[
     str,
     StringConstraints(max_length=512, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$"),
     Field(
         json_schema_extra=pattern_in_words(
-            "write names that begin with a letter or digit, with / between them and none at the ends"
+            "path: not names with / between them; begin each with a letter or digit, and none with /"
         )
     ),
 ]
@@ -58,7 +62,7 @@ class HubPlace(ApiModel):
     repo: Annotated[
         str,
         StringConstraints(max_length=193, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}$"),
-        Field(json_schema_extra=pattern_in_words("repo: write <owner>/<name>")),
+        Field(json_schema_extra=pattern_in_words("repo: not the name of a repository; write <owner>/<name>")),
     ] = Field(description="The repository, <owner>/<name>; made when it is missing.")
     revision: Segments = Field(default="main", description="Its branch; made when it is missing.")
     public: bool = Field(
@@ -80,7 +84,11 @@ class S3Place(ApiModel):
     bucket: Annotated[
         str,
         StringConstraints(max_length=63, pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"),
-        Field(json_schema_extra=pattern_in_words("bucket: not the name of a bucket")),
+        Field(
+            json_schema_extra=pattern_in_words(
+                "bucket: not the name of a bucket; write 3 to 63 lower case letters, digits, - and ."
+            )
+        ),
     ] = Field(description="The bucket.")
     prefix: Segments | None = Field(default=None, description="Below which each checkpoint has a folder of its own.")
     region: Annotated[str, StringConstraints(max_length=63)] | None = Field(default=None, description="Its region.")
@@ -143,7 +151,7 @@ def with_a_metric(schema: dict[str, Any]) -> None:
         rules(
             rule(
                 "!has(self.export) || self.export.what != 'Best' || has(self.retention.keepBest)",
-                "export.what: Best needs retention.keepBest.metric, which says what is best",
+                "export.what: nothing says what is Best; give retention.keepBest with its metric",
                 path=".export",
             )
         )
