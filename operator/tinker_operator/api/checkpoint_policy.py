@@ -9,8 +9,10 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from tinker_operator.api.meta import GROUP, VERSION, ApiModel, ObjectMeta
 from tinker_operator.api.policy_status import CheckpointPolicyStatus
+from tinker_operator.api.publish_spec import BEST_NEEDS_A_METRIC, Publish
 from tinker_operator.api.retention_spec import Retention
-from tinker_operator.api.rules import keys_in_words, pattern_in_words, required_in_words, rule
+from tinker_operator.api.rules import keys_in_words, pattern_in_words, required_in_words, rule, rules
+from tinker_operator.api.validation_spec import CheckpointValidation
 
 LabelKey = Annotated[str, StringConstraints(min_length=1, max_length=317)]
 LabelValue = Annotated[
@@ -55,9 +57,22 @@ class RunSelector(ApiModel):
 class CheckpointPolicySpec(ApiModel):
     """What the user wants."""
 
+    model_config = ConfigDict(json_schema_extra=rules(BEST_NEEDS_A_METRIC))
+
     selector: RunSelector = Field(description="Which TrainingRuns of this namespace are governed.")
     retention: Retention = Field(description="Which of their checkpoints stay.")
-    suspend: bool = Field(default=False, description="Delete nothing; the plan is still shown.")
+    validation: CheckpointValidation | None = Field(
+        default=None, description="Prove checkpoints in the background, before anybody needs them. Absent: do not."
+    )
+    publish: Publish = Field(
+        default=Publish.NONE,
+        description="Which training checkpoint of each TrainingRun everybody may read, load and sample from. Best: the "
+        "best by retention.keepBest.metric. Latest: the newest. None: this policy publishes nothing, and takes back "
+        "what it published.",
+    )
+    suspend: bool = Field(
+        default=False, description="Delete, prove and publish nothing, and take nothing back; the plan is still shown."
+    )
 
 
 class CheckpointPolicy(ApiModel):

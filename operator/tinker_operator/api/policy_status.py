@@ -6,6 +6,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from tinker_operator.api.meta import ApiModel, Conditions
+from tinker_operator.api.validation_status import PolicyValidationStatus, PublishingStatus
 
 SHOWN_LIMIT = 20
 """Checkpoints that each list of status shows, the newest first; the counts tell of all."""
@@ -34,6 +35,8 @@ class KeepReason(StrEnum):
     """keepNames has its name."""
     MINIMUM_GOOD = "MinimumGood"
     """Needed for the floor of good checkpoints."""
+    NOT_VALIDATED = "NotValidated"
+    """Has no verdict yet, and may be needed for the floor."""
     NO_METRIC = "NoMetric"
     """keepBest cannot tell how good it is: it has no such metric."""
     NO_STEP = "NoStep"
@@ -58,6 +61,8 @@ class KeepReason(StrEnum):
     """Its user_metadata says pinned."""
     FUTURE_TIME = "FutureTime"
     """Its time is in the future or unknown, so its age proves nothing."""
+    VALIDATING = "Validating"
+    """It is being loaded for a proof."""
     OTHER_POLICY = "OtherPolicy"
     """Another policy that governs the run keeps it, or only reports."""
 
@@ -151,7 +156,7 @@ class CheckpointPolicyStatus(ApiModel):
     """What the operator knows."""
 
     observed_generation: int = Field(default=-1, description="metadata.generation that status was computed from.")
-    conditions: Conditions = Field(default=(), description="Ready, Reconciling, Stalled and Synced.")
+    conditions: Conditions = Field(default=(), description="Ready, Reconciling, Stalled, Synced, Validated, Published.")
     training_runs: int = Field(default=0, description="TrainingRuns that the selector matches.")
     checkpoints: int = Field(default=0, description="Training checkpoints that they have.")
     kept_count: int = Field(default=0, description="How many of them stay.")
@@ -184,3 +189,5 @@ class CheckpointPolicyStatus(ApiModel):
         "and one that something keeps by then is dropped from here.",
     )
     deleted: tuple[DeletedCheckpoint, ...] = Field(default=(), description="The last twenty deleted, oldest first.")
+    validation: PolicyValidationStatus | None = Field(default=None, description="What spec.validation has found.")
+    publishing: PublishingStatus | None = Field(default=None, description="What spec.publish has made public.")

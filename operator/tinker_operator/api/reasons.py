@@ -14,6 +14,8 @@ class ConditionType(StrEnum):
     READY = "Ready"
     SYNCED = "Synced"
     CORRUPTED = "Corrupted"
+    VALIDATED = "Validated"
+    PUBLISHED = "Published"
 
 
 class Reason(StrEnum):
@@ -128,3 +130,17 @@ class Reason(StrEnum):
     # CheckpointPolicy.
     NO_RUNS = "NoRuns"
     """The selector matches no TrainingRun of this namespace."""
+    VALIDATED = "Validated"
+    """The newest checkpoint of each run that was looked at is good."""
+    VALIDATING = "Validating"
+    """No checkpoint of some run has been proven yet."""
+    CHECKPOINT_INVALID = "CheckpointInvalid"
+    """The newest checkpoint of a run that was looked at cannot be restored."""
+    PUBLISHED = "Published"
+    """What spec.publish asks for is public, as far as there is such a checkpoint."""
+    PUBLISHING = "Publishing"
+    """What spec.publish asks for is being made public, or taken back."""
+    NOTHING_TO_PUBLISH = "NothingToPublish"
+    """No checkpoint can be published: none carries the metric, or none has been found good."""
+    PUBLISH_CONFLICT = "PublishConflict"
+    """An older policy publishes checkpoints of the same run."""
