@@ -27,10 +27,14 @@ from tinker_operator.controllers.objects import (
     unparsed,
 )
 from tinker_operator.controllers.observer import answer
+from tinker_operator.controllers.policy_concerns import act_on_concerns, with_concerns
 from tinker_operator.controllers.shell import Shell
 from tinker_operator.core.policy import PolicyPlan, conclude, next_policy_status, plan_policy, still_due
+from tinker_operator.core.policy_concern import soonest
 from tinker_operator.core.policy_references import followed_runs, references
 from tinker_operator.core.policy_seen import Governed, PolicySeen, policy_questions
+from tinker_operator.core.policy_telling import policy_events
+from tinker_operator.core.policy_verdicts import with_proofs
 from tinker_operator.core.run_status import Requeue, outcome_fault, requeue
 from tinker_operator.core.world import (
     Answer,
@@ -75,12 +79,14 @@ async def reconcile_checkpoint_policy(shell: Shell, key: ObjectKey) -> float | N
     seen = _seen(shell, policy, listings)
     plan = plan_policy(policy, seen, shell.clock())
     performed = await _act(shell, policy, plan, seen, listings)
+    done = await act_on_concerns(shell, policy, seen, plan, partial(_seen, shell, policy, listings))
     status = next_policy_status(policy, seen, plan, performed, shell.clock())
-    await shell.reporter.report(CHECKPOINT_POLICIES, key, obj, status)
+    status, wake = with_concerns(shell, policy, status, done)
+    await shell.reporter.report(CHECKPOINT_POLICIES, key, obj, status, policy_events(policy.status, status))
     if not _is_kept(shell, key, status):
         return settled(Requeue(backed_off=True), NOT_KEPT)
     trouble = outcome_fault(performed) or next(iter(plan.gaps.values()), None)
-    return settled(requeue(conclude(plan, performed), performed), trouble)
+    return soonest(settled(requeue(conclude(plan, performed), performed), trouble), wake)
 
 
 async def _listings(shell: Shell, policy: CheckpointPolicy, obj: KubeObject) -> Listings:
@@ -102,7 +108,8 @@ def _seen(shell: Shell, policy: CheckpointPolicy, listings: Listings) -> PolicyS
     runs, unreadable = tuple(training_runs(shell.store)), unparsed(shell.store)
     own = (run for run in runs if run.metadata.namespace == policy.metadata.namespace)
     governed = tuple(_governed(shell, run, listings, unreadable) for run in own)
-    return PolicySeen(governed, tuple(checkpoint_policies(shell.store)), references(runs))
+    policies = tuple(checkpoint_policies(shell.store))
+    return PolicySeen(governed, policies, with_proofs(references(runs), policies))
 
 
 def _governed(shell: Shell, run: TrainingRun, listings: Listings, unreadable: Fault | None) -> Governed:
@@ -149,4 +156,4 @@ def _is_kept(shell: Shell, key: ObjectKey, status: CheckpointPolicyStatus) -> bo
 
 
 def _memory(status: CheckpointPolicyStatus) -> tuple[object, ...]:
-    return status.deleting, status.marked, status.recent_deletions
+    return status.deleting, status.marked, status.recent_deletions, status.validation, status.publishing

@@ -13,6 +13,7 @@ from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.core.policy_group import Group, age_order, narrowed
 from tinker_operator.core.policy_references import References, followed_runs, run_key
 from tinker_operator.core.policy_seen import Governed, PolicySeen, as_group, governs, lets_go
+from tinker_operator.core.policy_verdicts import known_to
 from tinker_operator.core.retention import Claim, Due, Judgement, judge
 from tinker_operator.core.world import ObservedCheckpoint
 
@@ -95,7 +96,7 @@ def policy_key(policy: CheckpointPolicy) -> tuple[str, str]:
 
 
 def _claims(policy: CheckpointPolicy, run: TrainingRun, group: Group, seen: PolicySeen) -> Iterable[Claim]:
-    yield Claim(group, policy.spec.retention)
+    yield Claim(group, policy.spec.retention, known=known_to(policy))
     others = [other for other in seen.policies if policy_key(other) != policy_key(policy)]
     yield from _others_say(others, run, group)
     for sharer in _sharers(run, seen.references):
@@ -107,7 +108,10 @@ def _others_say(
     others: Iterable[CheckpointPolicy], run: TrainingRun, group: Group, *, whole: bool = True
 ) -> Iterable[Claim]:
     governing = (other for other in others if governs(other, run))
-    return (Claim(group, other.spec.retention, own=False, deletes=lets_go(other), whole=whole) for other in governing)
+    return (
+        Claim(group, it.spec.retention, own=False, deletes=lets_go(it), whole=whole, known=known_to(it))
+        for it in governing
+    )
 
 
 def _sharers(run: TrainingRun, references: References) -> Iterable[TrainingRun]:

@@ -15,6 +15,7 @@ from tinker_operator.api.policy_status import DueRule, KeepReason
 from tinker_operator.api.retention_spec import Retention
 from tinker_operator.core.policy_group import Group
 from tinker_operator.core.policy_references import References
+from tinker_operator.core.policy_verdicts import Known
 from tinker_operator.core.retention_protections import PROTECTIONS
 from tinker_operator.core.retention_rules import GUARDS, RULES, Context, Keeper, Paths, paths_of
 
@@ -33,6 +34,7 @@ class Claim:
         own: True for the policy that asks; the others can only keep more.
         deletes: Whether it lets a checkpoint go that it does not keep: action Delete and not suspended.
         whole: False for a part of a group: what a budget does cannot be told from a part, so there it does nothing.
+        known: What the policy has proven; None where it proves nothing.
     """
 
     group: Group
@@ -40,6 +42,7 @@ class Claim:
     own: bool = True
     deletes: bool = True
     whole: bool = True
+    known: Known | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ def judge(claims: Iterable[Claim], references: References, now: datetime) -> Map
     because: dict[str, set[KeepReason]] = {it.path: set() for group in own for it in group.checkpoints}
     beyond: set[str] = set()
     for claim in said:
-        kept, dropped = _said(claim, Context(claim.retention, references, now))
+        kept, dropped = _said(claim, Context(claim.retention, references, now, claim.known))
         beyond |= dropped if claim.own else frozenset()
         for reason, paths in kept.items():
             for path in paths & because.keys():

@@ -59,6 +59,7 @@ PROTECTIONS: Mapping[KeepReason, Keeper] = {
     KeepReason.HANDED_OVER: _named(KeepReason.HANDED_OVER),
     KeepReason.SPECIFIC: _named(KeepReason.SPECIFIC),
     KeepReason.BEGUN_FROM: _named(KeepReason.BEGUN_FROM),
+    KeepReason.VALIDATING: _named(KeepReason.VALIDATING),
     KeepReason.PUBLISHED: _if(lambda it, _context: it.public),
     KeepReason.PINNED: _if(lambda it, _context: is_pinned(it)),
     KeepReason.FUTURE_TIME: _if(lambda it, context: not has_age(it, context)),
