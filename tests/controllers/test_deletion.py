@@ -119,6 +119,7 @@ class Stage:
         parts = SimpleNamespace(
             store=self.store,
             api=self.api,
+            cluster_id="test",
             services=SimpleNamespace(inventory_of=lambda _: self.inventory),
             client_of=lambda _: self.service,
             reporter=Reporter(cast("Any", self.api), self.store, cast("Any", None), cast("Any", None)),

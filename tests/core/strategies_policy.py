@@ -16,7 +16,7 @@ from tinker_operator.api.checkpoint_policy import CheckpointPolicy, CheckpointPo
 from tinker_operator.api.meta import Condition, ConditionStatus, ObjectMeta
 from tinker_operator.api.policy_status import CheckpointPolicyStatus
 from tinker_operator.api.reasons import ConditionType, Reason
-from tinker_operator.api.recovery_spec import Metric, MetricMode, Recovery
+from tinker_operator.api.recovery_spec import Metric, MetricMode, Recovery, ValidationLevel
 from tinker_operator.api.recovery_status import (
     CandidateVerdict,
     InFlightRecovery,
@@ -29,8 +29,11 @@ from tinker_operator.api.retention_spec import KeepBest, Retention, RetentionAct
 from tinker_operator.api.run_spec import CreateRun, Lora, RestoreSource, RunSource, TrainingRunSpec
 from tinker_operator.api.run_status import CheckpointSummary, HandOverStatus, TrainingRunStatus
 from tinker_operator.api.training_run import TrainingRun
+from tinker_operator.api.validation_spec import CheckpointValidation
+from tinker_operator.api.validation_status import CheckpointFinding, CheckpointProof, PolicyValidationStatus
 from tinker_operator.core.policy_references import followed_runs, references
 from tinker_operator.core.policy_seen import Governed, PolicySeen, governs
+from tinker_operator.core.policy_verdicts import with_proofs
 from tinker_operator.core.world import (
     Absent,
     Answer,
@@ -192,7 +195,7 @@ class World:
         """What the shell would give the planner for this policy."""
         policy = asking or self.policy
         governed = tuple(self._governed(run) for run in self.runs if governs(policy, run))
-        return PolicySeen(governed, self.policies, references(self.runs))
+        return PolicySeen(governed, self.policies, with_proofs(references(self.runs), self.policies))
 
     def without(self, deleted: Iterable[str]) -> "World":
         """The world after these checkpoints were deleted."""
@@ -363,6 +366,28 @@ class Dice:
         }
         return {name: rule for name, rule in said.items() if self.odd(1.5)}
 
+    def proving(self, asked: CheckpointPolicy, listed: Iterable[ObservedCheckpoint]) -> CheckpointPolicy:
+        """Some policies prove checkpoints, have found a third of them good and a third bad, and may be at it."""
+        if not self.odd(4):
+            return asked
+        validation = CheckpointValidation(level=self.pick(tuple(ValidationLevel)))
+        found = tuple(self.finding(it) for it in listed if self.pick((True, True, False)))
+        proof = CheckpointProof(number=1, path=self.path(), training_run="a", level=validation.level, started_at=NOW)
+        section = PolicyValidationStatus(verdicts=found, in_flight=proof if self.odd(8) else None)
+        spec = asked.spec.model_copy(update={"validation": validation})
+        return asked.model_copy(update={"spec": spec, "status": CheckpointPolicyStatus(validation=section)})
+
+    def finding(self, it: ObservedCheckpoint) -> CheckpointFinding:
+        """Half of them bad, at any level."""
+        return CheckpointFinding(
+            path=it.path,
+            time=it.time,
+            size_bytes=it.size_bytes,
+            training_run="a",
+            level=self.pick(tuple(ValidationLevel)),
+            verdict=self.pick((Verdict.GOOD, Verdict.NOT_LOADABLE)),
+        )
+
     def faults(self) -> dict[tuple[str, str], tuple[Fault | None, Fault | None]]:
         trouble = (None, UNREACHABLE, WRONG_KEY)
         keys = ((name, run_id) for name in TRAINING_RUNS for run_id in RUN_IDS)
@@ -397,10 +422,13 @@ def world_of(
     """The world of this seed; see `worlds`."""
     dice = Dice(random.Random(seed), hostility)  # noqa: S311 - worlds, not secrets
     exist = [run_id for run_id in RUN_IDS if not (faults and dice.odd())]
-    return World(
+    world = World(
         tuple(dice.policy(name, deletes=deletes and name == POLICIES[0]) for name in POLICIES[:policies]),
         tuple(dice.training_run(name) for name in TRAINING_RUNS[:runs]),
         {run_id: dice.listing(run_id, size) for run_id in exist},
         {run_id: dice.view(run_id) for run_id in exist},
         dice.faults() if faults else {},
     )
+    prover = Dice(random.Random(seed + 1), hostility)  # noqa: S311 - as above
+    listed = [it for listing in world.listings.values() for it in listing]
+    return replace(world, policies=tuple(prover.proving(it, listed[:20]) for it in world.policies))

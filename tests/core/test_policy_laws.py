@@ -77,8 +77,9 @@ def with_status(world: World, status: CheckpointPolicyStatus) -> World:
 
 
 def announced(world: World) -> World:
-    """The world one round later, in which nothing was deleted."""
-    return with_status(world, _status(world))
+    """The world one round later, in which nothing was deleted, and nothing proven."""
+    status = _status(world).model_copy(update={"validation": world.policy.status.validation})
+    return with_status(world, status)
 
 
 def wire(status: CheckpointPolicyStatus) -> str:

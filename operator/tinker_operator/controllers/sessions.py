@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import structlog
 
+from tinker_operator.api.checkpoint_policy import CheckpointPolicy
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.controllers.accounts import Account
 from tinker_operator.controllers.objects import (
@@ -16,11 +17,13 @@ from tinker_operator.controllers.objects import (
     TRAINING_RUNS,
     account_of,
     checkpoint_policies,
+    parsed,
     training_runs,
 )
 from tinker_operator.controllers.services import Service, Services
 from tinker_operator.engine.faults import described
-from tinker_operator.engine.store import Store
+from tinker_operator.engine.keys import ObjectKey
+from tinker_operator.engine.store import Change, Store
 from tinker_operator.tinker.errors import TinkerError
 
 BEAT_SECONDS = 10.0
@@ -49,16 +52,21 @@ def _held(store: Store) -> dict[str, Holder]:
 
     A proof belongs to its policy and to the TrainingRun whose checkpoint it is, and ends with either.
     """
-    runs = {(run.metadata.namespace, run.metadata.name): run for run in training_runs(store)}
     held: dict[str, Holder] = {}
     for policy in checkpoint_policies(store):
-        proof = policy.status.validation.in_flight if policy.status.validation is not None else None
-        run = runs.get((policy.metadata.namespace, proof.training_run)) if proof is not None else None
-        if proof is not None and proof.session_id is not None and run is not None:
-            held[proof.session_id] = frozenset({policy.metadata.uid, run.metadata.uid}), account_of(run)
-    for run in runs.values():
+        held |= _proving(policy, store)
+    for run in training_runs(store):
         held |= {session: (frozenset({run.metadata.uid}), account_of(run)) for session in held_sessions(run)}
     return held
+
+
+def _proving(policy: CheckpointPolicy, store: Store) -> dict[str, Holder]:
+    proof = policy.status.validation.in_flight if policy.status.validation is not None else None
+    if proof is None or proof.session_id is None:
+        return {}
+    key = ObjectKey(TRAINING_RUNS.kind, policy.metadata.namespace, proof.training_run)
+    run = parsed(TrainingRun, store.get(key))
+    return {proof.session_id: (frozenset({policy.metadata.uid, run.metadata.uid}), account_of(run))} if run else {}
 
 
 class SessionKeeper:
@@ -75,6 +83,7 @@ class SessionKeeper:
         self._store = store
         self._services = services
         self._orphans: dict[str, Account] = {}
+        store.listen(self._on_change)
 
     async def run(self) -> None:
         """Beats until cancelled."""
@@ -96,6 +105,13 @@ class SessionKeeper:
             before = held
             # An operator that was restarted looks first: until then it has no connection to beat on.
             await asyncio.sleep(min(SOON_SECONDS, self._beat_seconds) if unconnected else self._beat_seconds)
+
+    def _on_change(self, change: Change) -> None:
+        """A proof is short: its policy may be deleted before a beat has seen its session."""
+        if change.key.kind == CHECKPOINT_POLICIES.kind and change.after is None:
+            policy = parsed(CheckpointPolicy, change.before)
+            held = _proving(policy, self._store) if policy is not None else {}
+            self._orphans |= {session: account for session, (_, account) in held.items()}
 
     async def _beat(self, session: str, account: Account) -> None:
         service = self._services.of(account)
