@@ -136,6 +136,13 @@ def flagged(status: ConditionStatus = ConditionStatus.TRUE) -> tuple[Condition, 
     )
 
 
+def proving_policy(checkpoint_path: str) -> CheckpointPolicy:
+    """A policy that is at the proof of this checkpoint."""
+    level = ValidationLevel.LOAD
+    proof = CheckpointProof(number=1, path=checkpoint_path, training_run="sft", level=level, started_at=NOW)
+    return policy(status=CheckpointPolicyStatus(validation=PolicyValidationStatus(in_flight=proof)))
+
+
 def in_flight(run_id: str = "r1", checkpoint_path: str | None = None, *seen: CandidateVerdict) -> RecoveryStatus:
     journal = InFlightRecovery(
         attempt=1,
