@@ -168,7 +168,7 @@ CHECKPOINT_POLICY = Shown(
     kind="CheckpointPolicy",
     status={"trainingRuns": 11, "keptCount": 12, "dueCount": 13, "deletedTotal": 14, "keptBytes": 15, "dueBytes": 16},
     narrow=["NAME", "READY", "STATE", "RUNS", "KEPT", "DUE", "DELETED", "AGE"],
-    wide=["ACTION", "KEPT BYTES", "DUE BYTES", "MESSAGE"],
+    wide=["VALIDATED", "ACTION", "KEPT BYTES", "DUE BYTES", "MESSAGE"],
     row=["False", "Recovering", "11", "12", "13", "14", "Report", "15", "16", "Wait."],
 )
 

@@ -127,6 +127,14 @@ def test_a_deeper_level_proves_anew_and_a_shallower_one_does_not() -> None:
     assert (game.service.count(ReadWeights), game.service.count(RestoreRun)) == (1, 1)
 
 
+def test_a_bad_one_is_bad_at_every_deeper_level() -> None:
+    """Each level includes those before it."""
+    game = Game(proving(METADATA), service(NEW, missing={NEW.path})).rest()
+    game.policy = game.policy.model_copy(update={"spec": proving(LOAD).spec})
+    assert game.rest().verdicts() == {NEW.path: "Missing"}
+    assert game.service.count(RestoreRun) == 0
+
+
 def test_without_the_spec_the_section_goes_and_its_session_first() -> None:
     game = Game(proving(LOAD), service(NEW))
     while not game.service.count(RestoreRun):

@@ -103,7 +103,7 @@ def next_validation(plan: ValidationPlan, returned: Iterable[Returned], now: dat
     """
     section = plan.section
     for one in returned:
-        section = section and after_errand(section, one, plan.runs, plan.present, now)
+        section = section and after_errand(section, one, plan.runs, now)
     if section is None:
         return None
     left = len(_todo(section, plan)) if plan.staying is not None else section.unvalidated

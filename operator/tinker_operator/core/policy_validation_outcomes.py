@@ -1,6 +1,6 @@
 """What an errand of background validation makes of a policy's section of status: folding and no more."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 
 from tinker_operator.api.recovery_spec import ValidationLevel
@@ -12,7 +12,6 @@ from tinker_operator.core.candidates import mismatch
 from tinker_operator.core.policy_concern import Returned, set_back
 from tinker_operator.core.policy_findings import finding, with_findings
 from tinker_operator.core.policy_proof import ended, finding_of, folded
-from tinker_operator.core.policy_verdicts import Identity, identity
 from tinker_operator.core.world import (
     CheckpointMissing,
     Fault,
@@ -28,7 +27,6 @@ def after_errand(
     section: PolicyValidationStatus,
     one: Returned,
     runs: Mapping[str, TrainingRun],
-    present: Container[Identity],
     now: datetime,
 ) -> PolicyValidationStatus:
     """Returns the section of status after one errand.
@@ -37,7 +35,6 @@ def after_errand(
         section: The section before.
         one: The errand, with what came of it.
         runs: The TrainingRuns of the namespace by name.
-        present: The checkpoints of complete views.
         now: When.
     """
     action, run = one.errand.action, runs[one.errand.training_run]
@@ -46,7 +43,7 @@ def after_errand(
     if section.in_flight is None:
         return section
     if isinstance(action, FinishSession):
-        return section if isinstance(one.outcome, Fault) else _concluded(section, section.in_flight, present)
+        return section if isinstance(one.outcome, Fault) else _concluded(section, section.in_flight)
     step = folded(section.in_flight, run, action, one.outcome, now)
     if not isinstance(step, Fault):
         return section.model_copy(update={"in_flight": step})
@@ -55,14 +52,10 @@ def after_errand(
     return section.model_copy(update={"in_flight": proof, "setback": setback})
 
 
-def _concluded(
-    section: PolicyValidationStatus, proof: CheckpointProof, present: Container[Identity]
-) -> PolicyValidationStatus:
-    """The verdict stands only if the checkpoint is still listed as it was when its proof began."""
+def _concluded(section: PolicyValidationStatus, proof: CheckpointProof) -> PolicyValidationStatus:
+    """A proof whose checkpoint is not listed any more as it was has no verdict by now: `reviewed` took it away."""
     over, found = section.model_copy(update={"in_flight": None}), finding_of(proof)
-    if found is None or identity(found) not in present:
-        return over
-    return with_findings(over, found).model_copy(update={"setback": None})
+    return with_findings(over, found).model_copy(update={"setback": None}) if found is not None else over
 
 
 def _read(
