@@ -12,6 +12,7 @@ from tests.core.strategies_policy import NOW, checkpoint, policy
 from tinker_operator.api.publish_spec import Publish
 from tinker_operator.api.recovery_spec import Metric, MetricMode, ValidationLevel
 from tinker_operator.api.retention_spec import KeepBest
+from tinker_operator.core import policy_publishing
 from tinker_operator.core.telemetry import EventReason
 from tinker_operator.core.world import ObservedCheckpoint, PublishCheckpoint, UnpublishCheckpoint
 
@@ -175,6 +176,17 @@ def test_one_that_is_saved_again_is_not_published_in_the_place_of_the_other() ->
     for _ in range(3):
         game.look()
     assert game.service.public() == set()
+
+
+def test_a_full_journal_lets_those_in_it_move_on_and_names_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy_publishing, "PUBLISHED_LIMIT", 1)
+    game = Game(LATEST, service(OLD)).rest()
+    game.service.listed[NEW.path] = NEW
+    assert game.rest().service.public() == {NEW.path}
+    monkeypatch.setattr(policy_publishing, "PUBLISHED_LIMIT", 0)
+    full = Game(LATEST, service(OLD)).rest()
+    assert full.service.asked == []
+    assert full.condition("Published") == ("False", "NothingToPublish")
 
 
 ACTIONS = st.sampled_from(["save", "theirs", "none", "latest", "death", "down", "up", "look", "delete"])

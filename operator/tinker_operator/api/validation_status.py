@@ -11,7 +11,7 @@ from tinker_operator.api.recovery_status import Verdict
 FINDINGS_LIMIT = 500
 """Verdicts that are remembered: of the newest checkpoint of each run, then of the newest of all."""
 PUBLISHED_LIMIT = 500
-"""Checkpoints that one policy has public at a time."""
+"""TrainingRuns of which one policy has checkpoints public at a time."""
 
 
 class Setback(ApiModel):

@@ -77,15 +77,17 @@ def plan_publishing(policy: CheckpointPolicy, seen: PolicySeen, plan: PolicyPlan
     strays = {one.run.metadata.name: Wish(None, retracts=True) for one in seen.governed}
     standing = _standing(section.checkpoints, {**strays, **wishes})
     waiting = waits(section.setback, now)
-    fresh = () if waiting else _announced(standing, wishes)
+    wanted = _announced(standing, wishes)
+    fresh = () if waiting else _room_for(standing, wanted)
+    crowded_out = {it.training_run for it in wanted} - {it.training_run for it in _room_for(standing, wanted)}
     errands = () if waiting else _errands(standing, {**strays, **wishes})
     asked = policy.spec.publish is not Publish.NONE
     return PublishingPlan(
-        entries=(*standing, *fresh)[:PUBLISHED_LIMIT],
+        entries=(*standing, *fresh),
         setback=section.setback,
         errands=errands,
-        fresh=bool(fresh) and len(standing) < PUBLISHED_LIMIT,
-        without=tuple(name for name, wish in wishes.items() if lacks(wish)),
+        fresh=bool(fresh),
+        without=tuple(name for name, wish in wishes.items() if lacks(wish) or name in crowded_out),
         left_to=tuple(sorted({"/".join(key) for key in winners.values() if key != own})) if asked else (),
     )
 
@@ -170,6 +172,16 @@ def _announced(standing: Iterable[PublishedCheckpoint], wishes: Mapping[str, Wis
         PublishedCheckpoint(path=it.path, time=it.time, size_bytes=it.size_bytes, training_run=name)
         for name, it in private.values()
     )
+
+
+def _room_for(
+    standing: Iterable[PublishedCheckpoint], wanted: Sequence[PublishedCheckpoint]
+) -> tuple[PublishedCheckpoint, ...]:
+    """Returns what the journal has room for: it is bounded by TrainingRuns, so that one that is in it can move on."""
+    known = {entry.training_run for entry in standing}
+    moving = [it for it in wanted if it.training_run in known]
+    coming = [it for it in wanted if it.training_run not in known]
+    return (*moving, *coming[: max(0, PUBLISHED_LIMIT - len(known))])
 
 
 def _errands(standing: Iterable[PublishedCheckpoint], wishes: Mapping[str, Wish]) -> tuple[Errand, ...]:
