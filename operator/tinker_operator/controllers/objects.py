@@ -61,7 +61,7 @@ def checkpoint_policies(store: Store) -> Iterator[CheckpointPolicy]:
 
 
 def _broken(store: Store, resource: Resource, model: type[ApiModel]) -> list[ObjectKey]:
-    return sorted(key for key, obj in store.by_kind(resource.kind).items() if parsed(model, obj) is None)
+    return sorted(key for key in store.by_kind(resource.kind) if store.derived(key, partial(parsed, model)) is None)
 
 
 def _all(store: Store, resource: Resource, model: type[M], namespace: str | None) -> Iterator[M]:
