@@ -168,7 +168,7 @@ class FakeService:
     def look(self, previous: Inventory, watched: list[str], now: datetime) -> Inventory:
         """Returns the next snapshot."""
         if self.down is not None:
-            return failed_inventory(previous, self.down)
+            return failed_inventory(previous, self.down, now=now)
         return next_inventory(previous, self.runs.values(), watched=watched, now=now)
 
     def answer(self, question: Question) -> Answer:
