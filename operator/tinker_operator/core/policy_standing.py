@@ -19,6 +19,7 @@ _MESSAGE_LIMIT = 4096
 """Characters that metav1.Condition allows in a message."""
 _FAULT_LIMIT = 1024
 """Characters of a fault's message, so that the names beside it fit."""
+_TOLD_HERE = frozenset({ConditionType.STALLED, ConditionType.RECONCILING, ConditionType.READY, ConditionType.SYNCED})
 _NAMED_LIMIT = 5
 """TrainingRuns that a message names."""
 
@@ -60,7 +61,7 @@ def policy_findings(policy: CheckpointPolicy, facts: Facts) -> tuple[Finding, ..
     unasked = any(fault.reason is Reason.OBSERVING for fault in facts.troubles.values())
     told = findings_of(status.conditions) if status.observed_generation == policy.metadata.generation else ()
     if unasked and told:
-        return told
+        return tuple(finding for finding in told if finding.type in _TOLD_HERE)
     verdict = next(found for check in _CHECKS if (found := check(policy, facts)) is not None)
     return (*standing_findings(verdict.standing, verdict.reason, clipped(verdict.message)), _synced(facts))
 
