@@ -1,4 +1,4 @@
-"""CheckpointPolicy: which checkpoints of which runs stay at the service, and which go.
+"""CheckpointPolicy: which checkpoints of which runs stay at the service, which go, and when there are new ones.
 
 Only training checkpoints are governed. Rules are ORed: a checkpoint that any rule or any protection keeps is kept.
 """
@@ -11,6 +11,7 @@ from tinker_operator.api.meta import GROUP, VERSION, ApiModel, ObjectMeta
 from tinker_operator.api.policy_status import CheckpointPolicyStatus
 from tinker_operator.api.retention_spec import Retention
 from tinker_operator.api.rules import keys_in_words, pattern_in_words, required_in_words, rule
+from tinker_operator.api.schedule_spec import Schedule
 
 LabelKey = Annotated[str, StringConstraints(min_length=1, max_length=317)]
 LabelValue = Annotated[
@@ -57,7 +58,14 @@ class CheckpointPolicySpec(ApiModel):
 
     selector: RunSelector = Field(description="Which TrainingRuns of this namespace are governed.")
     retention: Retention = Field(description="Which of their checkpoints stay.")
-    suspend: bool = Field(default=False, description="Delete nothing; the plan is still shown.")
+    schedule: Schedule | None = Field(
+        default=None,
+        description="When their training loops save, through the hand-over. Of several policies with a schedule the "
+        "oldest decides. Absent: as each loop itself says.",
+    )
+    suspend: bool = Field(
+        default=False, description="Delete nothing; the plan is still shown, and the schedule still holds."
+    )
 
 
 class CheckpointPolicy(ApiModel):

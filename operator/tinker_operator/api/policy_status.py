@@ -151,7 +151,7 @@ class CheckpointPolicyStatus(ApiModel):
     """What the operator knows."""
 
     observed_generation: int = Field(default=-1, description="metadata.generation that status was computed from.")
-    conditions: Conditions = Field(default=(), description="Ready, Reconciling, Stalled and Synced.")
+    conditions: Conditions = Field(default=(), description="Ready, Reconciling, Stalled, Synced and Conflicted.")
     training_runs: int = Field(default=0, description="TrainingRuns that the selector matches.")
     checkpoints: int = Field(default=0, description="Training checkpoints that they have.")
     kept_count: int = Field(default=0, description="How many of them stay.")

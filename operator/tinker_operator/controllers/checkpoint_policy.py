@@ -32,6 +32,7 @@ from tinker_operator.core.policy import PolicyPlan, conclude, next_policy_status
 from tinker_operator.core.policy_references import followed_runs, references
 from tinker_operator.core.policy_seen import Governed, PolicySeen, policy_questions
 from tinker_operator.core.run_status import Requeue, outcome_fault, requeue
+from tinker_operator.core.schedule import with_conflict
 from tinker_operator.core.world import (
     Answer,
     DeleteCheckpoint,
@@ -76,6 +77,7 @@ async def reconcile_checkpoint_policy(shell: Shell, key: ObjectKey) -> float | N
     plan = plan_policy(policy, seen, shell.clock())
     performed = await _act(shell, policy, plan, seen, listings)
     status = next_policy_status(policy, seen, plan, performed, shell.clock())
+    status = with_conflict(policy, status, seen, shell.clock())
     await shell.reporter.report(CHECKPOINT_POLICIES, key, obj, status)
     if not _is_kept(shell, key, status):
         return settled(Requeue(backed_off=True), NOT_KEPT)

@@ -55,9 +55,9 @@ def unparsed(store: Store) -> Fault | None:
     return Fault(Reason.INVALID_SPEC, message, needs_user=True)
 
 
-def checkpoint_policies(store: Store) -> Iterator[CheckpointPolicy]:
-    """Yields every CheckpointPolicy that parses, of all namespaces."""
-    return _all(store, CHECKPOINT_POLICIES, CheckpointPolicy, None)
+def checkpoint_policies(store: Store, namespace: str | None = None) -> Iterator[CheckpointPolicy]:
+    """Yields every CheckpointPolicy that parses, of one namespace or of all."""
+    return _all(store, CHECKPOINT_POLICIES, CheckpointPolicy, namespace)
 
 
 def _broken(store: Store, resource: Resource, model: type[ApiModel]) -> list[ObjectKey]:

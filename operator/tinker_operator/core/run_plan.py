@@ -18,6 +18,7 @@ from tinker_operator.core.conditions import Finding, Standing, find_condition, f
 from tinker_operator.core.creation import continue_creation
 from tinker_operator.core.decision import Decision, decision_findings, held_up, stalled
 from tinker_operator.core.farewell import FINALIZER, wants_finalizer
+from tinker_operator.core.freshness import judge_freshness, with_freshness
 from tinker_operator.core.hooks import with_calls
 from tinker_operator.core.identity import Binding, bind, origin_of, owner_of
 from tinker_operator.core.inventory import CONFIRMED
@@ -76,9 +77,13 @@ def plan_run(run: TrainingRun, seen: RunSeen, now: datetime) -> RunPlan:
         decision = _observed_only(current, binding, view, seen, now)
     else:
         decision = with_calls(current, _decide(current, binding, view, seen, now), seen.cluster_id, now)
-    observed = seen.inventory.observed_at is not None
-    found = decision_findings(decision, corrupted_finding(current, view), observed=observed)
-    return RunPlan(decision, _told_before(run, seen) or found)
+    if told := _told_before(run, seen):
+        return RunPlan(decision, told)
+    looked = seen.inventory.observed_at
+    held = None if run.spec.management_policy is ManagementPolicy.OBSERVE_ONLY else seen.schedule
+    fresh = judge_freshness(run, decision.journal, view, held, looked=looked, now=now)
+    findings = decision_findings(decision, corrupted_finding(current, view), observed=looked is not None)
+    return RunPlan(with_freshness(decision, fresh), (*findings, *fresh.findings))
 
 
 def _told_before(run: TrainingRun, seen: RunSeen) -> tuple[Finding, ...]:
