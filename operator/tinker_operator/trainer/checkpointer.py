@@ -155,6 +155,7 @@ class Checkpointer:
         """
         self._guard()
         with self._one_at_a_time:
+            self._newest = (step, dict(metrics))
             return self._saved(step, metrics)
 
     def close(self) -> str | None:
