@@ -62,10 +62,12 @@ def wait_distance(loop: Loop, steps: int) -> None:
     wait_for(look, f"three saves, {steps} steps apart")
 
 
+OURS = (("trainingrun", "sft"), (POLICY, "keep"), ("configmap", "sft-handover"))
+
+
 def versions(stage: Stage) -> list[str]:
     """Returns the resource versions of all that the operator writes."""
-    objects = (("trainingrun", "sft"), (POLICY, "keep"), ("configmap", "sft-handover"))
-    return [stage.get(*each)["metadata"]["resourceVersion"] for each in objects]
+    return [stage.get(*each)["metadata"]["resourceVersion"] for each in OURS]
 
 
 def test_a_running_loop_saves_as_the_policy_says(stage: Stage, start_loop: StartLoop) -> None:
@@ -142,7 +144,7 @@ def test_a_loop_that_stops_saving_is_missed_at_thrice_the_distance(stage: Stage,
 
 
 def test_a_restarted_operator_finds_the_schedule_as_it_left_it(stage: Stage) -> None:
-    """At rest nothing is written, neither before nor after."""
+    """At rest nothing is written, and a restart changes neither the hand-over nor what is said of the schedule."""
     run, _ = stage.trained_run(1)
     stage.apply(stage.training_run({"run": {"trainingRunId": run}}), scheduling(stage, strategy="Last"))
     stage.wait_ready()
@@ -150,10 +152,14 @@ def test_a_restarted_operator_finds_the_schedule_as_it_left_it(stage: Stage) -> 
     stage.wait_condition("CheckpointFresh", "Unknown", "NotPeriodic")
     stage.wait_condition("Conflicted", "False", name="keep", of=POLICY)
     stage.wait_polls(3)
-    before = versions(stage)
+    before, told = versions(stage), [stage.condition("CheckpointFresh"), stage.condition("Conflicted", "keep", POLICY)]
     stage.wait_polls(3)
+    assert versions(stage) == before
     stage.operator.end()
     stage.operator.start()
     stage.wait_polls(4)
+    stage.wait_ready()
+    stage.wait_ready("keep", POLICY)
 
-    assert versions(stage) == before
+    assert versions(stage)[2] == before[2]
+    assert [stage.condition("CheckpointFresh"), stage.condition("Conflicted", "keep", POLICY)] == told
