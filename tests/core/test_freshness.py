@@ -27,6 +27,7 @@ STEPS, EPOCH, ALL = ScheduleStrategy.STEPS, ScheduleStrategy.EPOCH, ScheduleStra
 LOSS = ScheduleMetric(name="loss")
 TENS = Schedule(save_every=10)
 POLL = 30
+FRESH = ConditionType.CHECKPOINT_FRESH
 TRUE, FALSE, UNKNOWN = ConditionStatus.TRUE, ConditionStatus.FALSE, ConditionStatus.UNKNOWN
 
 
@@ -281,6 +282,48 @@ def test_nothing_is_overdue_where_nothing_is_expected(name: str) -> None:
     assert (watched.fresh().status, watched.fresh().reason) == (status, reason)
     for one in watched.game.statuses:
         assert illegalities(1, one.observed_generation, one.conditions) == []
+
+
+def resume_suspended(watched: Watched) -> None:
+    """The user lets it go on."""
+    watched.game.run = watched.game.run.model_copy(update={"spec": training_run({"pollIntervalSeconds": POLL}).spec})
+
+
+def regain_sight(watched: Watched) -> None:
+    """The service answers again."""
+    watched.game.service.down = None
+
+
+@pytest.mark.parametrize(
+    ("happen", "end"),
+    [pytest.param(suspend, resume_suspended, id="suspended"), pytest.param(lose_sight, regain_sight, id="unreachable")],
+)
+def test_the_wait_begins_anew_when_checkpoints_are_expected_again(
+    happen: Callable[[Watched], None], end: Callable[[Watched], None]
+) -> None:
+    """What stopped the operator's look, or its user, may have stopped the loop."""
+    watched = scheduled()
+    watched.saves_every(100, 4)
+    happen(watched)
+    watched.poll(10_000)
+    end(watched)
+
+    assert watched.poll(10).status is TRUE
+    assert watched.poll(PATIENCE * 100 - 1).status is TRUE
+    assert watched.poll(1).status is FALSE
+
+
+def test_trouble_of_the_service_does_not_excuse_what_was_late_before() -> None:
+    """Only a checkpoint does."""
+    watched = scheduled()
+    watched.saves_every(100, 4)
+    assert watched.poll(1000).status is FALSE
+    for happen in (lose_sight, regain_sight):
+        happen(watched)
+        assert watched.poll(1000).status is FALSE
+    assert {one.status for status in watched.game.statuses[-6:] for one in status.conditions if one.type == FRESH} == {
+        FALSE
+    }
 
 
 def test_a_training_that_is_complete_is_not_overdue() -> None:

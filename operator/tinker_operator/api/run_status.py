@@ -96,7 +96,9 @@ class FreshnessStatus(ApiModel):
     training_run_id: str = Field(description="The run that they are of.")
     cadence: str = Field(description="What makes a save due; another one begins anew.")
     up_to: datetime | None = Field(default=None, description="Checkpoints up to this time were there before.")
-    seen_at: datetime | None = Field(default=None, description="When the newest appeared, by the operator's clock.")
+    seen_at: datetime | None = Field(
+        default=None, description="Since when the next is waited for, by the operator's clock; absent: none is."
+    )
     checkpoints: tuple[SeenCheckpoint, ...] = Field(default=(), description="The newest eight, oldest first.")
 
 

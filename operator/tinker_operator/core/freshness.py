@@ -18,7 +18,7 @@ from tinker_operator.core.conditions import Finding, find_condition
 from tinker_operator.core.decision import Decision
 from tinker_operator.core.inventory import CONFIRMED
 from tinker_operator.core.schedule import Deciding
-from tinker_operator.core.world import Absent, ObservedRun, RunView
+from tinker_operator.core.world import Absent, Fault, ObservedRun, RunView
 
 PATIENCE = 3
 """Usual distances that may pass without a checkpoint."""
@@ -78,13 +78,17 @@ def judge_freshness(
     memory = _remembered(run.status.freshness, journal, view, held.schedule, now)
     idle = _idle(run, journal, view, held.schedule)
     if idle is not None:
-        return Freshness(memory, idle)
+        return Freshness(_not_waiting(memory), idle)
     if not isinstance(view, ObservedRun) or view.corrupted:
-        return Freshness(memory, _as_before(run))
-    if memory is None or memory.seen_at is None or len(memory.checkpoints) < ENOUGH:
+        # Trouble of the service stops loops too, so that the wait begins anew after it. What was late stays late.
+        unseen = isinstance(view, Fault) and not _was_overdue(run)
+        return Freshness(_not_waiting(memory) if unseen else memory, _as_before(run))
+    if memory is None or len(memory.checkpoints) < ENOUGH:
         message = "Too few checkpoints have appeared under the present schedule to tell their usual distance."
         return Freshness(memory, _unknown(Reason.DISTANCE_UNKNOWN, message))
-    due = memory.seen_at + PATIENCE * usual_distance(memory, held.schedule, run.spec.poll_interval_seconds)
+    since = memory.seen_at or now
+    memory = memory.model_copy(update={"seen_at": since})
+    due = since + PATIENCE * usual_distance(memory, held.schedule, run.spec.poll_interval_seconds)
     if looked is not None and looked >= due:
         return Freshness(memory, _overdue(held.policy))
     # A look between the due time and now may be under way: what it finds counts, not what the clock says.
@@ -178,6 +182,15 @@ def _is_lost(view: RunView) -> bool:
             return agreeing >= CONFIRMED
         case _:
             return False
+
+
+def _not_waiting(memory: FreshnessStatus | None) -> FreshnessStatus | None:
+    return memory.model_copy(update={"seen_at": None}) if memory is not None else None
+
+
+def _was_overdue(run: TrainingRun) -> bool:
+    before = find_condition(run.status.conditions, ConditionType.CHECKPOINT_FRESH)
+    return before is not None and before.status is ConditionStatus.FALSE
 
 
 def _as_before(run: TrainingRun) -> Finding:

@@ -22,6 +22,7 @@ RESUMED_AT: Final = "tinker-operator.dev/resumed-at"
 STEP: Final = "step"
 """Metadata key of a checkpoint: how many steps were done when it was saved."""
 
+_DIGITS: Final = 18
 _REFUSAL: Final = frozenset({400, 404, 410, 422})
 
 
@@ -192,7 +193,12 @@ def _find(path: str, rest: tinker.RestClient) -> tuple[tinker.Checkpoint, list[t
 def _saved_before(step: int, listed: list[tinker.Checkpoint]) -> tuple[Mapping[str, str], ...]:
     # What the lost run saved later is of a way that the training does not go.
     told = (one.user_metadata or {} for one in listed)
-    return tuple(one for one in told if (text := one.get(STEP, "")).isdecimal() and int(text) <= step)
+    return tuple(one for one in told if _is_step(text := one.get(STEP, "")) and int(text) <= step)
+
+
+def _is_step(text: str) -> bool:
+    # What is longer is no number of steps, and too long for int() some day.
+    return text.isdecimal() and len(text) <= _DIGITS
 
 
 def _require_fit(path: str, rest: tinker.RestClient, *, base_model: str, lora_rank: int) -> None:
