@@ -1,6 +1,7 @@
 """CheckpointPolicy: which checkpoints of which runs stay at the service, which go, and when there are new ones.
 
-Only training checkpoints are governed. Rules are ORed: a checkpoint that any rule or any protection keeps is kept.
+Training checkpoints are governed, and other types where `checkpointTypes` names them. Rules are ORed: a checkpoint that
+any rule or any protection keeps is kept.
 """
 
 from typing import Annotated

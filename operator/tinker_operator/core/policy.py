@@ -209,10 +209,10 @@ def _shared_out(
     policy: CheckpointPolicy, due: Sequence[Judged], seen: PolicySeen
 ) -> tuple[tuple[Judged, ...], tuple[str, ...]]:
     """Returns what this policy deletes, and the names of the policies that delete the rest."""
-    deleters = {run_id: deleter_of(run_id, policy, seen) for run_id in {one.checkpoint.run_id for one in due}}
-    own = policy_key(policy)
+    parts = {(one.checkpoint.run_id, one.checkpoint.kind) for one in due}
+    deleters, own = {part: deleter_of(*part, policy, seen) for part in parts}, policy_key(policy)
     others = sorted({deleter for deleter in deleters.values() if deleter != own})
-    mine = tuple(one for one in due if deleters[one.checkpoint.run_id] == own)
+    mine = tuple(one for one in due if deleters[one.checkpoint.run_id, one.checkpoint.kind] == own)
     return mine, tuple("/".join(other) for other in others)
 
 

@@ -10,18 +10,18 @@ from datetime import UTC, datetime
 from tinker_operator.api.checkpoint_policy import CheckpointPolicy
 from tinker_operator.api.policy_status import DueRule
 from tinker_operator.api.training_run import TrainingRun
-from tinker_operator.core.policy_group import Group, age_order, narrowed
+from tinker_operator.core.policy_group import Group, age_order, governing, kinds_of, narrowed
 from tinker_operator.core.policy_references import References, followed_runs, run_key
 from tinker_operator.core.policy_seen import Governed, PolicySeen, as_group, governs, lets_go
 from tinker_operator.core.retention import Claim, Due, Judgement, judge
-from tinker_operator.core.world import ObservedCheckpoint
+from tinker_operator.core.world import CheckpointKind, ObservedCheckpoint
 
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A training checkpoint and what becomes of it.
+    """A governed checkpoint and what becomes of it.
 
     Attributes:
         checkpoint: The checkpoint.
@@ -48,7 +48,8 @@ def judge_governed(
         seen: Policies and references.
         now: The time to judge at.
     """
-    groups = {one.run.metadata.name: (one, as_group(one)) for one in governed}
+    kinds = kinds_of(policy.spec.retention)
+    groups = {one.run.metadata.name: (one, as_group(one, kinds)) for one in governed}
     unclear = frozenset(incomplete)
     claims = (claim for one, group in groups.values() for claim in _claims(policy, one.run, group, seen))
     judgements = judge(claims, seen.references, now)
@@ -72,19 +73,22 @@ def deletable(judged: Sequence[Judged]) -> tuple[Judged, ...]:
     return tuple(one for one, _ in sorted(due, key=lambda it: it[1] is DueRule.MAX_TOTAL_BYTES))
 
 
-def deleter_of(run_id: str, policy: CheckpointPolicy, seen: PolicySeen) -> tuple[str, str]:
+def deleter_of(run_id: str, kind: CheckpointKind, policy: CheckpointPolicy, seen: PolicySeen) -> tuple[str, str]:
     """Returns namespace and name of the one policy that deletes what is due of a run, so that nothing counts twice.
 
-    It is the oldest, then the first by name, of the policies that delete and that govern a TrainingRun which follows
-    the run. The answer depends on the cluster alone, hence all of them agree; the others show it as due.
+    It is the oldest, then the first by name, of the policies that delete checkpoints of the kind and that govern a
+    TrainingRun which follows the run. The answer depends on the cluster alone, hence all of them agree; the others
+    show it as due.
 
     Args:
         run_id: A run with checkpoints that the asking policy may delete.
+        kind: Their kind.
         policy: The policy that asks, one of those.
         seen: Policies and references.
     """
     followers = seen.references.followers.get(run_id, ())
-    others = (it for it in seen.policies if lets_go(it) and any(governs(it, run) for run in followers))
+    able = (it for it in seen.policies if lets_go(it) and kind in kinds_of(it.spec.retention))
+    others = (it for it in able if any(governs(it, run) for run in followers))
     oldest = min((policy, *others), key=lambda it: (it.metadata.creation_timestamp or _EARLIEST, policy_key(it)))
     return policy_key(oldest)
 
@@ -106,8 +110,10 @@ def _claims(policy: CheckpointPolicy, run: TrainingRun, group: Group, seen: Poli
 def _others_say(
     others: Iterable[CheckpointPolicy], run: TrainingRun, group: Group, *, whole: bool = True
 ) -> Iterable[Claim]:
-    governing = (other for other in others if governs(other, run))
-    return (Claim(group, other.spec.retention, own=False, deletes=lets_go(other), whole=whole) for other in governing)
+    for other in (it for it in others if governs(it, run)):
+        retention = other.spec.retention
+        part = governing(group, kinds_of(retention))
+        yield Claim(part, retention, own=False, deletes=lets_go(other), whole=whole)
 
 
 def _sharers(run: TrainingRun, references: References) -> Iterable[TrainingRun]:

@@ -15,7 +15,7 @@ from tinker_operator.api.policy_status import KeepReason
 from tinker_operator.api.recovery_spec import Metric
 from tinker_operator.api.retention_spec import Retention
 from tinker_operator.core.metrics import metric_value, rank_of, tells
-from tinker_operator.core.policy_group import Group
+from tinker_operator.core.policy_group import Group, is_training
 from tinker_operator.core.policy_references import References
 from tinker_operator.core.world import ObservedCheckpoint
 
@@ -129,7 +129,7 @@ def _newest_of_spans(newest_first: Sequence[ObservedCheckpoint], width: timedelt
 
 
 def _minimum_good(group: Group, context: Context) -> Paths:
-    good = [it for it in aged(group, context) if is_good(it, context)]
+    good = [it for it in aged(group, context) if is_training(it) and is_good(it, context)]
     return paths_of(good[: context.retention.minimum_good])
 
 
