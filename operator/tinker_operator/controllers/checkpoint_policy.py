@@ -29,6 +29,7 @@ from tinker_operator.controllers.objects import (
 from tinker_operator.controllers.observer import answer
 from tinker_operator.controllers.shell import Shell
 from tinker_operator.core.policy import PolicyPlan, conclude, next_policy_status, plan_policy, still_due
+from tinker_operator.core.policy_figures import deletions, figures
 from tinker_operator.core.policy_references import followed_runs, references
 from tinker_operator.core.policy_seen import Governed, PolicySeen, policy_questions
 from tinker_operator.core.run_status import Requeue, outcome_fault, requeue
@@ -76,6 +77,8 @@ async def reconcile_checkpoint_policy(shell: Shell, key: ObjectKey) -> float | N
     seen = _seen(shell, policy, listings)
     plan = plan_policy(policy, seen, shell.clock())
     performed = await _act(shell, policy, plan, seen, listings)
+    told = None if plan.blind else figures(plan, performed, shell.clock())
+    shell.figures.tell(key, policy.metadata.uid, told, deletions(plan, performed))
     status = next_policy_status(policy, seen, plan, performed, shell.clock())
     status = with_conflict(policy, status, seen, shell.clock())
     await shell.reporter.report(CHECKPOINT_POLICIES, key, obj, status)
