@@ -110,11 +110,17 @@ def is_pinned(checkpoint: ObservedCheckpoint) -> bool:
 
 
 def _distinct(listed: Iterable[ObservedCheckpoint], kinds: Kinds) -> tuple[ObservedCheckpoint, ...]:
-    by_path: dict[str, list[ObservedCheckpoint]] = {}
+    """Nearly every path is listed once: such an entry costs no list."""
+    once: dict[str, ObservedCheckpoint] = {}
+    more: dict[str, list[ObservedCheckpoint]] = {}
     for checkpoint in listed:
-        by_path.setdefault(checkpoint.path, []).append(checkpoint)
-    merged = (_merged(entries) for entries in by_path.values() if any(entry.kind in kinds for entry in entries))
-    return tuple(sorted(merged, key=age_order, reverse=True))
+        first = once.setdefault(checkpoint.path, checkpoint)
+        if first is not checkpoint:
+            more.setdefault(checkpoint.path, [first]).append(checkpoint)
+    single = [it for path, it in once.items() if it.kind in kinds and path not in more]
+    alone = [it if _is_at_home(it) else _merged([it]) for it in single]
+    several = [_merged(entries) for entries in more.values() if any(entry.kind in kinds for entry in entries)]
+    return tuple(sorted((*alone, *several), key=age_order, reverse=True))
 
 
 def _merged(entries: list[ObservedCheckpoint]) -> ObservedCheckpoint:
@@ -137,6 +143,8 @@ def _merged(entries: list[ObservedCheckpoint]) -> ObservedCheckpoint:
 
 def _is_at_home(entry: ObservedCheckpoint) -> bool:
     """The kind of a path in the words of the service decides what a deletion hits, so the type must agree with it."""
+    if entry.kind is CheckpointKind.TRAINING and entry.path.startswith(f"tinker://{entry.run_id}/weights/"):
+        return True
     home = f"tinker://{entry.run_id}/"
     word, _, name = entry.path.removeprefix(home).partition("/")
     filed = _FILED_UNDER.get(word, CheckpointKind.TRAINING if name else CheckpointKind.UNKNOWN)

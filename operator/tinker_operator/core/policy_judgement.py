@@ -3,7 +3,7 @@
 Between the observation (`policy_seen`) and the plan (`policy`); the rules themselves are in `retention`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -17,6 +17,9 @@ from tinker_operator.core.retention import Claim, Due, Judgement, judge
 from tinker_operator.core.world import CheckpointKind, ObservedCheckpoint
 
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
+
+Governing = Callable[[TrainingRun], tuple[CheckpointPolicy, ...]]
+"""Returns the policies that govern a TrainingRun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,10 @@ def judge_governed(
     kinds = kinds_of(policy.spec.retention)
     groups = {one.run.metadata.name: (one, as_group(one, kinds)) for one in governed}
     unclear = frozenset(incomplete)
-    claims = (claim for one, group in groups.values() for claim in _claims(policy, one.run, group, seen))
+    others = _by_labels(other for other in seen.policies if policy_key(other) != policy_key(policy))
+    claims = (
+        claim for one, group in groups.values() for claim in _claims(policy, one.run, group, seen.references, others)
+    )
     judgements = judge(claims, seen.references, now)
     withheld = _shared_with(unclear, groups)
     owned: dict[str, Judged] = {}
@@ -87,8 +93,8 @@ def deleter_of(run_id: str, kind: CheckpointKind, policy: CheckpointPolicy, seen
         seen: Policies and references.
     """
     followers = seen.references.followers.get(run_id, ())
-    able = (it for it in seen.policies if lets_go(it) and kind in kinds_of(it.spec.retention))
-    others = (it for it in able if any(governs(it, run) for run in followers))
+    here = (it for it in seen.policies if any(governs(it, run) for run in followers))
+    others = (it for it in here if lets_go(it) and kind in kinds_of(it.spec.retention))
     oldest = min((policy, *others), key=lambda it: (it.metadata.creation_timestamp or _EARLIEST, policy_key(it)))
     return policy_key(oldest)
 
@@ -98,19 +104,32 @@ def policy_key(policy: CheckpointPolicy) -> tuple[str, str]:
     return policy.metadata.namespace, policy.metadata.name
 
 
-def _claims(policy: CheckpointPolicy, run: TrainingRun, group: Group, seen: PolicySeen) -> Iterable[Claim]:
+def _claims(
+    policy: CheckpointPolicy, run: TrainingRun, group: Group, known: References, others: Governing
+) -> Iterable[Claim]:
     yield Claim(group, policy.spec.retention)
-    others = [other for other in seen.policies if policy_key(other) != policy_key(policy)]
     yield from _others_say(others, run, group)
-    for sharer in _sharers(run, seen.references):
+    for sharer in _sharers(run, known):
         if not governs(policy, sharer):
             yield from _others_say(others, sharer, narrowed(group, followed_runs(sharer)), whole=False)
 
 
-def _others_say(
-    others: Iterable[CheckpointPolicy], run: TrainingRun, group: Group, *, whole: bool = True
-) -> Iterable[Claim]:
-    for other in (it for it in others if governs(it, run)):
+def _by_labels(policies: Iterable[CheckpointPolicy]) -> Governing:
+    """Returns which of the policies govern a TrainingRun: found once for all that carry the same labels."""
+    given = tuple(policies)
+    known: dict[tuple[str, frozenset[tuple[str, str]]], tuple[CheckpointPolicy, ...]] = {}
+
+    def governing_ones(run: TrainingRun) -> tuple[CheckpointPolicy, ...]:
+        key = run.metadata.namespace, frozenset(run.metadata.labels.items())
+        if key not in known:
+            known[key] = tuple(it for it in given if governs(it, run))
+        return known[key]
+
+    return governing_ones
+
+
+def _others_say(others: Governing, run: TrainingRun, group: Group, *, whole: bool = True) -> Iterable[Claim]:
+    for other in others(run):
         retention = other.spec.retention
         part = governing(group, kinds_of(retention))
         yield Claim(part, retention, own=False, deletes=lets_go(other), whole=whole)

@@ -66,6 +66,8 @@ class Due:
 
 
 Judgement = Kept | Due
+_DUE: Mapping[DueRule, Due] = {rule: Due(rule) for rule in DueRule}
+"""One for each rule, since most of a million checkpoints are due."""
 
 
 def judge(claims: Iterable[Claim], references: References, now: datetime) -> Mapping[str, Judgement]:
@@ -81,15 +83,16 @@ def judge(claims: Iterable[Claim], references: References, now: datetime) -> Map
     """
     said = tuple(claims)
     own = (claim.group for claim in said if claim.own)
-    because: dict[str, set[KeepReason]] = {it.path: set() for group in own for it in group.checkpoints}
+    judged = dict.fromkeys(it.path for group in own for it in group.checkpoints)
+    because: dict[str, set[KeepReason]] = {}
     beyond: set[str] = set()
     for claim in said:
         kept, dropped = _said(claim, Context(claim.retention, references, now))
         beyond |= dropped if claim.own else frozenset()
         for reason, paths in kept.items():
-            for path in paths & because.keys():
-                because[path].add(reason if claim.own else KeepReason.OTHER_POLICY)
-    return {path: _judgement(reasons, budget=path in beyond) for path, reasons in because.items()}
+            for path in paths & judged.keys():
+                because.setdefault(path, set()).add(reason if claim.own else KeepReason.OTHER_POLICY)
+    return {path: _judgement(because.get(path), budget=path in beyond) for path in judged}
 
 
 def _said(claim: Claim, context: Context) -> tuple[Reasons, Paths]:
@@ -142,7 +145,7 @@ def _dropped(budget: int, oldest_first: Sequence[ObservedCheckpoint], guarded: P
     return dropped
 
 
-def _judgement(reasons: AbstractSet[KeepReason], *, budget: bool) -> Judgement:
+def _judgement(reasons: AbstractSet[KeepReason] | None, *, budget: bool) -> Judgement:
     if reasons:
         return Kept(tuple(sorted(reasons, key=_ORDER.__getitem__)))
-    return Due(DueRule.MAX_TOTAL_BYTES if budget else DueRule.NOT_KEPT)
+    return _DUE[DueRule.MAX_TOTAL_BYTES if budget else DueRule.NOT_KEPT]
