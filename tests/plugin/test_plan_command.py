@@ -78,6 +78,7 @@ BAD = "apiVersion: tinker-operator.dev/v1alpha1\nkind: CheckpointPolicy\nmetadat
 CASES = [
     pytest.param(["--as-of", "yesterday"], "", "is no time with a zone", id="a time that is none"),
     pytest.param(["--as-of", "2026-01-31T12:00:00"], "", "is no time with a zone", id="a time without a zone"),
+    pytest.param(["-n", "a/b"], "", "is no name of a namespace", id="a namespace that can be none"),
     pytest.param(["-o", "xml"], "", "'xml' is not one of", id="an unknown form"),
     pytest.param(["-f", "/nowhere.yaml"], "", "No such file", id="a file that is not there"),
     pytest.param(["-f", "FILE"], "kind: Pod", "give a CheckpointPolicy manifest", id="a file of another kind"),

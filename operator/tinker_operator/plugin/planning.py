@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from tinker_operator.api.checkpoint_policy import CheckpointPolicy
-from tinker_operator.cli.settings import InvalidSettings
+from tinker_operator.cli.settings import InvalidSettings, checked_namespace
 from tinker_operator.controllers.objects import checkpoint_policies
 from tinker_operator.core.policy_judgement import policy_key
 from tinker_operator.engine.credentials import namespace_of_context
@@ -58,8 +58,11 @@ def asked_for(
         cluster: Kubeconfig and context, as given.
 
     Raises:
+        InvalidSettings: The namespace can be none.
         CredentialsInvalid: There is no such kubeconfig or context.
     """
+    if namespace is not None:
+        checked_namespace("-n", namespace)
     if namespace is None and given.snapshot is None:
         namespace = namespace_of_context(*cluster)
     return Asked(name, namespace, given.placed(namespace or "default"), as_of)

@@ -185,7 +185,7 @@ def _bare_policy(policy: CheckpointPolicy) -> CheckpointPolicy:
 
 
 def _bare_run(run: TrainingRun) -> TrainingRun:
-    """Keeps the status, in which the operator never puts a secret, and of the spec what a policy reads."""
+    """Keeps of spec what a policy reads, and of status all but what services, Jobs and hooks said in their words."""
     spec = run.spec
     recovery = Recovery(enabled=spec.recovery.enabled, checkpoint=spec.recovery.checkpoint)
     source = RunSource(create=spec.run.create.model_copy(update={"user_metadata": None})) if spec.run.create else None
@@ -194,4 +194,6 @@ def _bare_run(run: TrainingRun) -> TrainingRun:
         recovery=recovery,
         poll_interval_seconds=spec.poll_interval_seconds,
     )
-    return run.model_copy(update={"metadata": _bare_meta(run.metadata), "spec": bare})
+    told = {"session": None, "creation": None, "trainer": None, "hooks": None}
+    status = run.status.model_copy(update=told)
+    return run.model_copy(update={"metadata": _bare_meta(run.metadata), "spec": bare, "status": status})
