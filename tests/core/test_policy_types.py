@@ -20,7 +20,7 @@ from tests.core.strategies_policy import (
 
 from tinker_operator.api.checkpoint_policy import CheckpointPolicy
 from tinker_operator.api.policy_status import DueRule, KeepReason
-from tinker_operator.api.retention_spec import CheckpointType, Retention
+from tinker_operator.api.retention_spec import CheckpointType, Retention, RetentionAction
 from tinker_operator.core.policy import next_policy_status, plan_policy
 from tinker_operator.core.policy_group import governing, group_of, kinds_of
 from tinker_operator.core.policy_references import References
@@ -158,6 +158,15 @@ def test_an_older_policy_that_does_not_govern_the_type_leaves_it_to_the_younger(
     plan = plan_policy(younger, seen, NOW)
     assert [one.checkpoint.path for one in plan.pending] == ["tinker://r1/sampler_weights/old"]
     assert plan.left_to == ("lab/older",)
+
+
+def test_a_policy_that_only_reports_keeps_nothing_of_a_type_that_it_does_not_govern() -> None:
+    """The whole plan says so, not its judgement alone."""
+    reports = policy("reports", action=RetentionAction.REPORT, keep_last=9)
+    asking = policy("asking", checkpoint_types=(TRAINING, SAMPLER))
+    seen = World((asking, reports), (training_run(),), {"r1": TWO_OF_EACH}, {"r1": ObservedRun("r1", "m")}, {}).seen()
+    pending = plan_policy(asking, seen, NOW).pending
+    assert [one.checkpoint.path for one in pending] == ["tinker://r1/sampler_weights/old"]
 
 
 def also_filed(world: World) -> World:

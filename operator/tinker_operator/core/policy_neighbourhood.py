@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from tinker_operator.api.checkpoint_policy import CheckpointPolicy
 from tinker_operator.core.policy_references import followed_runs
-from tinker_operator.core.policy_seen import Governed, PolicySeen, gap
+from tinker_operator.core.policy_seen import Governed, PolicySeen
 from tinker_operator.core.world import DeleteCheckpoint, ObservedRun, SetCheckpointTtl
 
 
@@ -17,7 +17,7 @@ def concerning(action: DeleteCheckpoint | SetCheckpointTtl, policy: CheckpointPo
     """Returns the part of what was seen that decides whether a deletion is in the plan; for a new expiry, all of it.
 
     Only what was announced is deleted, so it is what can speak of an announced checkpoint: the TrainingRuns that follow
-    its run, list it, or whose run the service says ended with it; and every one that cannot be seen whole.
+    its run, list it, or whose run the service says ended with it.
 
     Args:
         action: What was planned.
@@ -32,7 +32,7 @@ def concerning(action: DeleteCheckpoint | SetCheckpointTtl, policy: CheckpointPo
 
 
 def _speaks_of(one: Governed, paths: Container[str], runs: frozenset[str]) -> bool:
-    if not runs.isdisjoint(followed_runs(one.run)) or gap(one) is not None:
+    if not runs.isdisjoint(followed_runs(one.run)):
         return True
     lasts = (view.last_checkpoint for view in one.views.values() if isinstance(view, ObservedRun))
     if any(last is not None and last.path in paths for last in lasts):
