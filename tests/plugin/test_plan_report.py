@@ -16,6 +16,9 @@ from tinker_operator.api.retention_spec import RetentionAction
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.core.policy import next_policy_status, plan_policy
 from tinker_operator.core.world import ObservedRun
+from tinker_operator.plugin.files import Given
+from tinker_operator.plugin.planning import Asked
+from tinker_operator.plugin.planning import reported as reported_of
 from tinker_operator.plugin.report import Fate, PolicyReport, fates_of, report_on
 from tinker_operator.plugin.snapshot import Snapshot, UnreadableDump, dumped, restored
 
@@ -145,3 +148,16 @@ def test_what_is_no_dump_is_refused_with_a_remedy(change: dict[str, object]) -> 
     text = json.dumps({**json.loads(dumped(snapshot_of(everyday()))), **change})
     with pytest.raises(UnreadableDump, match="write it anew with --dump"):
         restored(text)
+
+
+def test_an_edited_policy_goes_on_where_the_one_in_the_cluster_stands() -> None:
+    """Its marks and its age are those of the one in the cluster; a manifest has neither."""
+    snapshot = snapshot_of(everyday())
+    present = snapshot.policies[0]
+    manifest = present.model_copy(
+        update={"metadata": ObjectMeta(name="keep-what-counts", namespace="lab"), "status": CheckpointPolicyStatus()}
+    )
+    (told,) = reported_of(Asked(None, None, Given(None, (manifest,)), None), snapshot).policies
+    assert told.edited
+    assert told.totals[Fate.GOES].checkpoints == 2
+    assert all(it.was is it.fate for it in told.checkpoints)
