@@ -28,6 +28,7 @@ from tinker_operator.api.recovery_status import (
 from tinker_operator.api.retention_spec import KeepBest, Retention, RetentionAction
 from tinker_operator.api.run_spec import CreateRun, Lora, RestoreSource, RunSource, TrainingRunSpec
 from tinker_operator.api.run_status import CheckpointSummary, HandOverStatus, TrainingRunStatus
+from tinker_operator.api.schedule_spec import Schedule
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.api.validation_spec import CheckpointValidation
 from tinker_operator.api.validation_status import CheckpointFinding, CheckpointProof, PolicyValidationStatus
@@ -79,6 +80,7 @@ def policy(
     status: CheckpointPolicyStatus | None = None,
     created: datetime | None = None,
     uid: str = "",
+    schedule: Schedule | None = None,
     **rules: Any,
 ) -> CheckpointPolicy:
     return CheckpointPolicy(
@@ -86,6 +88,7 @@ def policy(
         spec=CheckpointPolicySpec(
             selector=RunSelector(match_labels=dict(labels or {})),
             retention=Retention(action=action, keep_last=keep_last, minimum_good=minimum_good, **rules),
+            schedule=schedule,
             suspend=suspend,
         ),
         status=status or CheckpointPolicyStatus(),

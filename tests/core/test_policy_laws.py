@@ -29,7 +29,7 @@ from tinker_operator.api.meta import ObjectMeta, to_wire
 from tinker_operator.api.policy_status import CheckpointPolicyStatus, DueRule, KeepReason
 from tinker_operator.api.recovery_spec import Metric
 from tinker_operator.api.retention_spec import KeepBest
-from tinker_operator.core.policy import PolicyPlan, conclude, next_policy_status, plan_policy
+from tinker_operator.core.policy import PolicyPlan, conclude, next_policy_status, plan_policy, still_due
 from tinker_operator.core.policy_journal import DELETIONS_PER_PASS
 from tinker_operator.core.policy_references import followed_runs
 from tinker_operator.core.policy_seen import governs, policy_questions
@@ -543,3 +543,20 @@ def test_questions_are_the_governed_lineages_and_none_once_answered(world: World
     assert {it.run_id for it in asked} == {run_id for run in governed for run_id in followed_runs(run)}  # type: ignore[union-attr]
     assert len(asked) == len(set(asked))
     assert policy_questions(world.policy, world.runs, dict.fromkeys(asked, Absent())) == ()
+
+
+@law
+@given(worlds(deletes=True), worlds(deletes=True), st.sampled_from(("same", "other runs", "other policies")))
+def test_judging_what_concerns_a_deletion_is_judging_everything(world: World, later: World, moved: str) -> None:
+    """Right before a deletion, whatever has become of the cluster since it was planned."""
+    world = announced(world)
+    now = {
+        "same": world,
+        "other runs": replace(world, runs=later.runs),
+        "other policies": replace(world, policies=(world.policy, *later.policies[1:])),
+    }[moved]
+    whole = plan_policy(now.policy, now.seen(), NOW).plan.actions
+    for entry in world.policy.status.deleting:
+        run_id = entry.path.removeprefix("tinker://").partition("/")[0]
+        action = DeleteCheckpoint(entry.path, run_id, entry.time, entry.size_bytes)
+        assert still_due(action, world.policy, now.policy, now.seen(), NOW) == (action in whole)

@@ -1,6 +1,7 @@
-"""CheckpointPolicy: which checkpoints of which runs stay at the service, and which go.
+"""CheckpointPolicy: which checkpoints of which runs stay at the service, which go, and when there are new ones.
 
-Only training checkpoints are governed. Rules are ORed: a checkpoint that any rule or any protection keeps is kept.
+Training checkpoints are governed, and other types where `checkpointTypes` names them. Rules are ORed: a checkpoint that
+any rule or any protection keeps is kept.
 """
 
 from typing import Annotated
@@ -12,6 +13,7 @@ from tinker_operator.api.policy_status import CheckpointPolicyStatus
 from tinker_operator.api.publish_spec import BEST_NEEDS_A_METRIC, Publish
 from tinker_operator.api.retention_spec import Retention
 from tinker_operator.api.rules import keys_in_words, pattern_in_words, required_in_words, rule, rules
+from tinker_operator.api.schedule_spec import Schedule
 from tinker_operator.api.validation_spec import CheckpointValidation
 
 LabelKey = Annotated[str, StringConstraints(min_length=1, max_length=317)]
@@ -61,6 +63,11 @@ class CheckpointPolicySpec(ApiModel):
 
     selector: RunSelector = Field(description="Which TrainingRuns of this namespace are governed.")
     retention: Retention = Field(description="Which of their checkpoints stay.")
+    schedule: Schedule | None = Field(
+        default=None,
+        description="When their training loops save, through the hand-over. Of several policies with a schedule the "
+        "oldest decides. Absent: as each loop itself says.",
+    )
     validation: CheckpointValidation | None = Field(
         default=None, description="Prove checkpoints in the background, before anybody needs them. Absent: do not."
     )
@@ -71,7 +78,9 @@ class CheckpointPolicySpec(ApiModel):
         "what it published.",
     )
     suspend: bool = Field(
-        default=False, description="Delete, prove and publish nothing, and take nothing back; the plan is still shown."
+        default=False,
+        description="Delete, prove and publish nothing, and take nothing back; the plan is still shown, and the "
+        "schedule still holds.",
     )
 
 

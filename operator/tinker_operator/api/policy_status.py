@@ -42,7 +42,7 @@ class KeepReason(StrEnum):
     NO_STEP = "NoStep"
     """keepEverySteps cannot tell its step."""
     NEWEST = "Newest"
-    """The newest training checkpoint of its run."""
+    """The newest of its type of its run."""
     CORRUPTED_RUN = "CorruptedRun"
     """The last checkpoint of a run that is corrupted or being recovered."""
     RECOVERY_IN_FLIGHT = "RecoveryInFlight"
@@ -156,9 +156,11 @@ class CheckpointPolicyStatus(ApiModel):
     """What the operator knows."""
 
     observed_generation: int = Field(default=-1, description="metadata.generation that status was computed from.")
-    conditions: Conditions = Field(default=(), description="Ready, Reconciling, Stalled, Synced, Validated, Published.")
+    conditions: Conditions = Field(
+        default=(), description="Ready, Reconciling, Stalled, Synced, Conflicted, Validated, Published."
+    )
     training_runs: int = Field(default=0, description="TrainingRuns that the selector matches.")
-    checkpoints: int = Field(default=0, description="Training checkpoints that they have.")
+    checkpoints: int = Field(default=0, description="Checkpoints of the governed types that they have.")
     kept_count: int = Field(default=0, description="How many of them stay.")
     due_count: int = Field(default=0, description="How many of them nothing keeps.")
     kept_bytes: int = Field(default=0, description="Bytes of those that stay, as far as the service tells sizes.")

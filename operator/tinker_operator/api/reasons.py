@@ -14,6 +14,8 @@ class ConditionType(StrEnum):
     READY = "Ready"
     SYNCED = "Synced"
     CORRUPTED = "Corrupted"
+    CHECKPOINT_FRESH = "CheckpointFresh"
+    CONFLICTED = "Conflicted"
     VALIDATED = "Validated"
     PUBLISHED = "Published"
 
@@ -130,6 +132,20 @@ class Reason(StrEnum):
     # CheckpointPolicy.
     NO_RUNS = "NoRuns"
     """The selector matches no TrainingRun of this namespace."""
+
+    # The save schedule: CheckpointFresh of a TrainingRun, Conflicted of a CheckpointPolicy.
+    CHECKPOINTS_IN_TIME = "CheckpointsInTime"
+    """Training checkpoints appear at their usual distance."""
+    CHECKPOINT_OVERDUE = "CheckpointOverdue"
+    """No training checkpoint has appeared for thrice the usual distance."""
+    DISTANCE_UNKNOWN = "DistanceUnknown"
+    """Too few checkpoints have appeared under this schedule to tell their usual distance."""
+    NOT_PERIODIC = "NotPeriodic"
+    """The schedule saves on an event, so no checkpoint is ever overdue."""
+    SCHEDULE_IN_FORCE = "ScheduleInForce"
+    """No older policy with a schedule governs any of the policy's TrainingRuns."""
+    SCHEDULE_OVERRULED = "ScheduleOverruled"
+    """An older policy decides when some of the policy's TrainingRuns save."""
     VALIDATED = "Validated"
     """The newest checkpoint of each run that was looked at is good."""
     VALIDATING = "Validating"

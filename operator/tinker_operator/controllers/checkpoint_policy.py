@@ -31,11 +31,13 @@ from tinker_operator.controllers.policy_concerns import act_on_concerns, with_co
 from tinker_operator.controllers.shell import Shell
 from tinker_operator.core.policy import PolicyPlan, conclude, next_policy_status, plan_policy, still_due
 from tinker_operator.core.policy_concern import soonest
+from tinker_operator.core.policy_figures import deletions, figures
 from tinker_operator.core.policy_references import followed_runs, references
 from tinker_operator.core.policy_seen import Governed, PolicySeen, policy_questions
 from tinker_operator.core.policy_telling import policy_events
 from tinker_operator.core.policy_verdicts import with_proofs
 from tinker_operator.core.run_status import Requeue, outcome_fault, requeue
+from tinker_operator.core.schedule import with_conflict
 from tinker_operator.core.world import (
     Answer,
     DeleteCheckpoint,
@@ -79,8 +81,11 @@ async def reconcile_checkpoint_policy(shell: Shell, key: ObjectKey) -> float | N
     seen = _seen(shell, policy, listings)
     plan = plan_policy(policy, seen, shell.clock())
     performed = await _act(shell, policy, plan, seen, listings)
+    told = None if plan.blind else figures(plan, performed, shell.clock())
+    shell.figures.tell(key, policy.metadata.uid, told, deletions(plan, performed))
     done = await act_on_concerns(shell, policy, seen, plan, partial(_seen, shell, policy, listings))
     status = next_policy_status(policy, seen, plan, performed, shell.clock())
+    status = with_conflict(policy, status, seen, shell.clock())
     status, wake = with_concerns(shell, policy, status, done)
     await shell.reporter.report(CHECKPOINT_POLICIES, key, obj, status, policy_events(policy.status, status))
     if not _is_kept(shell, key, status):

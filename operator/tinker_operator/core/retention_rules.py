@@ -15,7 +15,7 @@ from tinker_operator.api.policy_status import KeepReason
 from tinker_operator.api.recovery_spec import Metric
 from tinker_operator.api.retention_spec import Retention
 from tinker_operator.core.metrics import metric_value, rank_of, tells
-from tinker_operator.core.policy_group import Group
+from tinker_operator.core.policy_group import Group, is_training
 from tinker_operator.core.policy_references import References
 from tinker_operator.core.policy_verdicts import Known, identity
 from tinker_operator.core.world import ObservedCheckpoint
@@ -133,7 +133,7 @@ def _newest_of_spans(newest_first: Sequence[ObservedCheckpoint], width: timedelt
 
 def _minimum_good(group: Group, context: Context) -> Paths:
     """What was found bad does not count, and yet loses nothing by that: what the floor kept before stays, too."""
-    good = [it for it in aged(group, context) if is_good(it, context)]
+    good = [it for it in aged(group, context) if is_training(it) and is_good(it, context)]
     proven = [it for it in good if context.known is not None and identity(it) in context.known.good]
     floor = context.retention.minimum_good
     return {*paths_of(good[:floor]), *paths_of(proven[:floor])}
@@ -143,7 +143,7 @@ def _not_validated(group: Group, context: Context) -> Paths:
     """Whatever is newer than the floor of proven ones, and has no verdict yet: it may turn out to be the floor."""
     missing, unknown = context.retention.minimum_good, set[str]()
     for it in aged(group, context) if context.known is not None else ():
-        if missing and context.known is not None and is_good(it, context):
+        if missing and context.known is not None and is_training(it) and is_good(it, context):
             missing -= identity(it) in context.known.good
             unknown |= {it.path} if identity(it) not in context.known.good | context.known.bad else set()
     return unknown
