@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 JOBS ?= 3
 READY := $(VENV)/.ready
 
-.PHONY: all demo test bench check lint types contracts crds proto pure clean help
+.PHONY: all demo test bench check lint types contracts crds argocd proto pure clean help
 .DEFAULT_GOAL := all
 
 all: $(READY) ## make the virtual environment with everything in it
@@ -41,12 +41,16 @@ contracts: $(READY) ## imports point one way; generated files are what their sou
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m tinker_operator.api.crd crds --check
 	@$(BIN)/python -m tinker_operator.tinker.proto.generate --check
+	@$(BIN)/python -m playground.argocd deploy/argocd --check
 
 pure: $(READY) ## the tests without a process or a socket
 	@$(BIN)/python -m pytest -q -m pure $(ARGS)
 
 crds: $(READY) ## write crds/ from the types
 	@$(BIN)/python -m tinker_operator.api.crd crds
+
+argocd: $(READY) ## write Argo CD's ConfigMap from the scripts
+	@$(BIN)/python -m playground.argocd deploy/argocd
 
 proto: $(READY) ## write the protobuf modules from the .proto
 	@$(BIN)/python -m tinker_operator.tinker.proto.generate

@@ -84,6 +84,8 @@ def train_run(session: TrainingSession, settings: argparse.Namespace) -> None:
         report("step", step=step, loss=loss)
         save = session.checkpointer.save_now if step == settings.steps else session.checkpointer.step
         path = save(step, {"loss": loss})
+        if settings.epoch_steps and step % settings.epoch_steps == 0:
+            path = session.checkpointer.epoch_end(step // settings.epoch_steps, step, {"loss": loss}) or path
         if path:
             report("saved", step=step, path=path, loss=loss)
         time.sleep(settings.step_seconds)
@@ -133,6 +135,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(prog="playground.loop", description="Train a tiny model; resume when the run was recovered.")
     parser.add_argument("--steps", type=at_least_one, required=True, help="steps of the whole training")
     parser.add_argument("--save-every", type=at_least_one, required=True, help="steps from checkpoint to checkpoint")
+    parser.add_argument("--epoch-steps", type=at_least_one, help="steps of an epoch (no epochs)")
     parser.add_argument("--base-model", default="Qwen/Qwen3-8B", help="model to adapt (%(default)s)")
     parser.add_argument("--lora-rank", type=at_least_one, default=8, help="rank of the adapter (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of a fresh adapter (%(default)s)")

@@ -168,7 +168,7 @@ CHECKPOINT_POLICY = Shown(
     kind="CheckpointPolicy",
     status={"trainingRuns": 11, "keptCount": 12, "dueCount": 13, "deletedTotal": 14, "keptBytes": 15, "dueBytes": 16},
     narrow=["NAME", "READY", "STATE", "RUNS", "KEPT", "DUE", "DELETED", "AGE"],
-    wide=["ACTION", "KEPT BYTES", "DUE BYTES", "MESSAGE"],
+    wide=["VALIDATED", "ACTION", "KEPT BYTES", "DUE BYTES", "MESSAGE"],
     row=["False", "Recovering", "11", "12", "13", "14", "Report", "15", "16", "Wait."],
 )
 
@@ -212,7 +212,7 @@ def test_a_new_object_is_read_as_not_observed_yet(kind: Kind, kubectl: Kubectl, 
         pytest.param("trainingrun.spec.recovery.mode", "Recreate", id="an enum with its values"),
         pytest.param("trainingrun.spec.run.create.lora.rank", "LoRA rank", id="a field deep down"),
         pytest.param("trainingrun.status.conditions.reason", "CamelCase", id="a field of a list"),
-        pytest.param("checkpointpolicy.spec.retention.keepLast", "newest training checkpoints", id="a rule"),
+        pytest.param("checkpointpolicy.spec.retention.keepLast", "newest checkpoints of each type", id="a rule"),
     ],
 )
 def test_kubectl_explain_tells_what_a_field_means(path: str, said: str, kubectl: Kubectl) -> None:

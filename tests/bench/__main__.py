@@ -15,11 +15,12 @@ from tests.bench.contest import REPOSITORY, heed_signals
 from tests.bench.machine import machine
 from tests.bench.outcome import Outcome
 
-PROGRAMS = ("client", "inspection", "recovery")
+PROGRAMS = ("client", "inspection", "recovery", "retention")
 SHORT: Mapping[str, Sequence[str]] = {
     "client": ["--runs", "250", "--gets", "40", "--download-mib", "8", "--repetitions", "1", "--downloads", "1"],
     "inspection": ["--mib", "16", "--repetitions", "1"],
     "recovery": ["--many", "3", "--samples-of-one", "1", "--samples-of-many", "3"],
+    "retention": ["--policies", "4", "--runs", "40", "--checkpoints", "10", "--repetitions", "1"],
 }
 """Enough to show that every program and every baseline does its work; their times mean nothing."""
 

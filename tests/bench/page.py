@@ -68,6 +68,18 @@ checkpoint, and leads to a run of its own that lives.
 
 {delays}
 """
+_RETENTION = """## The plans of many checkpoints
+
+`python -m tests.bench.retention {arguments}`
+
+One process, no network: listings and objects are there as values before the time begins. Every policy is planned for
+once, as the operator does it when it has listed: all rules and protections, what every TrainingRun refers to, what
+other policies say, and a reason for each checkpoint. The baseline is the script that people run today: for each run
+sort by time, keep five, delete the rest; it knows none of that. Both found the same checkpoints. One policy over a
+whole namespace is the worst case; shared among policies, one is planned for at a time.
+
+{costs}
+"""
 
 
 def write(folder: Path, outcomes: Sequence[Outcome], machine: Mapping[str, str], date: str) -> None:
@@ -75,7 +87,7 @@ def write(folder: Path, outcomes: Sequence[Outcome], machine: Mapping[str, str],
 
     Args:
         folder: Where.
-        outcomes: Of the programs client, inspection and recovery.
+        outcomes: Of the programs client, inspection, recovery and retention.
         machine: What the numbers were taken on.
         date: When, as it is shown.
     """
@@ -90,6 +102,7 @@ def write(folder: Path, outcomes: Sequence[Outcome], machine: Mapping[str, str],
         _RECOVERY.format(
             arguments=_arguments(recovery), poll=recovery.arguments["poll_seconds"], delays=_delays(recovery)
         ),
+        _RETENTION.format(arguments=_arguments(found["retention"]), costs=_costs(found["retention"])),
     ]
     (folder / "bench.md").write_text("\n".join(parts), encoding="utf-8")
     for name, chart in _charts(client, inspection, recovery):

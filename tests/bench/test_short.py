@@ -6,9 +6,10 @@ from statistics import median
 from typing import Any
 
 import pytest
-from tests.bench import client, inspection, page, recovery
+from tests.bench import client, inspection, page, recovery, retention
 from tests.bench.contest import OURS
 from tests.bench.outcome import Claim, Outcome, Series, Untrue, quantile, ratio
+from tests.bench.retention_world import Sizes, run_id_of
 
 from playground.controlplane import ControlPlane
 
@@ -40,6 +41,7 @@ def outcomes(seconds: float = 2.0) -> list[Outcome]:
         Outcome("client", {"seed": 7}, pairs, [Claim("Little memory.", holds=True)]),
         Outcome("inspection", {"seed": 7}, pairs),
         Outcome("recovery", {"seed": 7, "poll_seconds": 1.0}, delays),
+        Outcome("retention", {"seed": 7}, pairs),
     ]
 
 
@@ -67,6 +69,27 @@ def test_the_inspection_and_numpy_find_the_same_values() -> None:
         (f"scan 16 MiB of {dtype}", name) for dtype in inspection.TYPES for name in (OURS, inspection.NUMPY)
     }
     assert all(one.values.keys() == COSTS for one in outcome.series)
+
+
+@pytest.mark.http
+def test_the_plans_and_a_script_let_the_same_checkpoints_go() -> None:
+    """By one policy and by several, or the program ends with Untrue."""
+    outcome = retention.measure(Sizes(policies=3, runs=9, checkpoints=8), 1, seed=3)
+
+    jobs = [f"plan 72 checkpoints of 9 runs, {shared}" for shared in ("1 policy", "3 policies")]
+    assert contenders(outcome) == {(job, name) for job in jobs for name in (OURS, retention.SCRIPT)}
+    assert all(one.values.keys() == COSTS for one in outcome.series)
+
+
+@pytest.mark.pure
+def test_a_plan_that_is_wrong_is_no_measurement() -> None:
+    """One checkpoint more is another set."""
+    contest = retention.contest_of(Sizes(policies=1, runs=2, checkpoints=7))
+    paths = [f"tinker://{run_id_of(number)}/weights/step-{step:06}" for number in range(2) for step in range(2)]
+    contest.check(retention.digest(paths))
+
+    with pytest.raises(Untrue):
+        contest.check(retention.digest([*paths, "tinker://more/weights/x"]))
 
 
 @pytest.mark.pure

@@ -16,6 +16,7 @@ from tinker_operator.api.reasons import Reason
 from tinker_operator.controllers.checkpoint_policy import reconcile_checkpoint_policy
 from tinker_operator.controllers.held_up import HeldUp
 from tinker_operator.controllers.objects import CHECKPOINT_POLICIES, TRAINING_RUNS
+from tinker_operator.controllers.policy_metrics import FigureBook
 from tinker_operator.controllers.reporter import Reporter
 from tinker_operator.controllers.shell import Shell
 from tinker_operator.core.inventory import Inventory, next_inventory
@@ -119,10 +120,12 @@ class Stage:
         parts = SimpleNamespace(
             store=self.store,
             api=self.api,
+            cluster_id="test",
             services=SimpleNamespace(inventory_of=lambda _: self.inventory),
             client_of=lambda _: self.service,
             reporter=Reporter(cast("Any", self.api), self.store, cast("Any", None), cast("Any", None)),
             clock=lambda: NOW,
+            figures=FigureBook(),
         )
         self.shell = cast("Shell", parts)
 

@@ -98,3 +98,51 @@ def test_a_policy_wakes_the_others_of_its_namespace(store: Store) -> None:
 
     assert woken(store, None, policy("math", {"team": "math"}), key) == {"math", "all"}
     assert TRAINING_RUNS.kind == RUN.kind
+
+
+def scheduling(labels: dict[str, str], *, every: int = 100, **rest: Any) -> Any:
+    """Returns a policy with a schedule for these labels."""
+    spec = {"selector": {"matchLabels": labels}, "schedule": {"saveEvery": every}}
+    made = obj("math", generation=rest.pop("generation", 1), spec=spec)
+    made["metadata"] |= rest
+    return made
+
+
+MATHS = {"team": "math"}
+WITHOUT = policy("math", MATHS)
+TIMINGS: dict[str, tuple[Any, Any, set[str]]] = {
+    "one that comes wakes those that it selects": (None, scheduling(MATHS), {"math"}),
+    "one that goes wakes those that it selected": (scheduling(MATHS), None, {"math"}),
+    "one for everybody wakes everybody here": (None, scheduling({}), {"math", "plain"}),
+    "another schedule": (scheduling(MATHS), scheduling(MATHS, every=5, generation=2), {"math"}),
+    "another selector wakes the former and the present ones": (
+        scheduling({"team": "plain"}),
+        scheduling(MATHS, generation=2),
+        {"math", "plain"},
+    ),
+    "one that begins to say when": (WITHOUT, scheduling(MATHS, generation=2), {"math"}),
+    "one that says no more when": (
+        scheduling(MATHS),
+        {**WITHOUT, "metadata": obj("math", generation=2)["metadata"]},
+        {"math"},
+    ),
+    "one that is being deleted": (scheduling(MATHS), scheduling(MATHS, deletionTimestamp="now"), {"math"}),
+    "one made anew under its name": (scheduling(MATHS), scheduling(MATHS, uid="another"), {"math"}),
+    "an edit of something else": (scheduling(MATHS), scheduling(MATHS, generation=2), set()),
+    "one that says nothing of it": (None, WITHOUT, set()),
+    "an echo of its status": (scheduling(MATHS), {**scheduling(MATHS), "status": {"trainingRuns": 1}}, set()),
+}
+
+
+@pytest.mark.parametrize("name", TIMINGS)
+def test_a_policy_wakes_the_runs_whose_schedule_it_decides(store: Store, name: str) -> None:
+    """Their hand-over may have to say something else; what decides nothing about saves wakes no run."""
+    for label in ("math", "plain"):
+        store.apply(TRAINING_RUNS.kind, obj(label, labels={"team": label}))
+    store.apply(TRAINING_RUNS.kind, obj("far", namespace="other", labels=MATHS))
+    before, after, expected = TIMINGS[name]
+    key = ObjectKey(CHECKPOINT_POLICIES.kind, "team", "math")
+
+    found = {one.name for one in wakes(store, Change(key, before, after)) if one.kind == TRAINING_RUNS.kind}
+
+    assert found == expected

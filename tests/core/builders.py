@@ -19,6 +19,7 @@ from tinker_operator.core.farewell import FINALIZER
 from tinker_operator.core.inventory import Inventory, failed_inventory, next_inventory
 from tinker_operator.core.run_plan import RunPlan, plan_run
 from tinker_operator.core.run_status import next_run_status
+from tinker_operator.core.schedule import Deciding
 from tinker_operator.core.seen import RunSeen, next_question
 from tinker_operator.core.world import (
     Absent,
@@ -168,7 +169,7 @@ class FakeService:
     def look(self, previous: Inventory, watched: list[str], now: datetime) -> Inventory:
         """Returns the next snapshot."""
         if self.down is not None:
-            return failed_inventory(previous, self.down)
+            return failed_inventory(previous, self.down, now=now)
         return next_inventory(previous, self.runs.values(), watched=watched, now=now)
 
     def answer(self, question: Question) -> Answer:
@@ -261,6 +262,7 @@ class Playing:
         now: The time.
         statuses: Every status that was written.
         claimed_by: An older object on the same run.
+        schedule: The schedule of a policy that holds.
     """
 
     run: TrainingRun
@@ -269,6 +271,7 @@ class Playing:
     now: datetime = START + timedelta(hours=2)
     statuses: list[TrainingRunStatus] = field(default_factory=list)
     claimed_by: str | None = None
+    schedule: Deciding | None = None
 
     def look(self) -> None:
         """Polls the service."""
@@ -277,7 +280,7 @@ class Playing:
 
     def decide(self) -> RunPlan:
         """Decides, answering the questions of the decision."""
-        seen = RunSeen(CLUSTER, self.inventory, self.claimed_by)
+        seen = RunSeen(CLUSTER, self.inventory, self.claimed_by, schedule=self.schedule)
         while question := next_question(partial(plan_run, self.run, seen, self.now)):
             seen = seen.learned(question, self.service.answer(question))
         return plan_run(self.run, seen, self.now)

@@ -7,6 +7,8 @@ reconciles what happens at the service, where no new generation is involved.
 
 from collections.abc import Callable, Mapping, Sequence
 
+from tests.deploy.argocd import as_kstatus, health
+
 from tinker_operator.api.meta import Condition, ConditionStatus
 from tinker_operator.api.reasons import ConditionType, Reason
 
@@ -78,4 +80,14 @@ def illegalities(generation: int, observed_generation: int, conditions: Sequence
     """
     by_type = {condition.type: condition for condition in conditions}
     twice = [] if len(by_type) == len(conditions) else ["each condition type is there once"]
-    return twice + [text for text, holds in RULES.items() if not holds(generation, observed_generation, by_type)]
+    broken = [text for text, holds in RULES.items() if not holds(generation, observed_generation, by_type)]
+    return twice + broken or _misread(generation, observed_generation, conditions)
+
+
+def _misread(generation: int, observed_generation: int, conditions: Sequence[Condition]) -> list[str]:
+    """A legal status has one meaning: Argo CD's check has to read it as kstatus does."""
+    told = [one.model_dump(mode="json", by_alias=True) for one in conditions]
+    status = {"observedGeneration": observed_generation, "conditions": told}
+    obj = {"metadata": {"generation": generation}, "status": status}
+    shown, meant = health("TrainingRun", obj)[0], as_kstatus(obj)
+    return [] if shown == meant else [f"Argo CD shows {shown}, kstatus makes {meant} of it"]

@@ -13,10 +13,12 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 
 from tinker_operator.api.checkpoint_policy import CheckpointPolicy, CheckpointPolicySpec, RunSelector
+from tinker_operator.api.export_spec import Export, ExportPlace, ExportWhat, VolumePlace
+from tinker_operator.api.export_status import ExportRecord, ExportState
 from tinker_operator.api.meta import Condition, ConditionStatus, ObjectMeta
 from tinker_operator.api.policy_status import CheckpointPolicyStatus
 from tinker_operator.api.reasons import ConditionType, Reason
-from tinker_operator.api.recovery_spec import Metric, MetricMode, Recovery
+from tinker_operator.api.recovery_spec import Metric, MetricMode, Recovery, ValidationLevel
 from tinker_operator.api.recovery_status import (
     CandidateVerdict,
     InFlightRecovery,
@@ -28,9 +30,15 @@ from tinker_operator.api.recovery_status import (
 from tinker_operator.api.retention_spec import KeepBest, Retention, RetentionAction
 from tinker_operator.api.run_spec import CreateRun, Lora, RestoreSource, RunSource, TrainingRunSpec
 from tinker_operator.api.run_status import CheckpointSummary, HandOverStatus, TrainingRunStatus
+from tinker_operator.api.schedule_spec import Schedule
 from tinker_operator.api.training_run import TrainingRun
+from tinker_operator.api.validation_spec import CheckpointValidation
+from tinker_operator.api.validation_status import CheckpointFinding, CheckpointProof, PolicyValidationStatus
+from tinker_operator.core.export_job import shown_target
+from tinker_operator.core.export_references import with_exports
 from tinker_operator.core.policy_references import followed_runs, references
 from tinker_operator.core.policy_seen import Governed, PolicySeen, governs
+from tinker_operator.core.policy_verdicts import with_proofs
 from tinker_operator.core.world import (
     Absent,
     Answer,
@@ -76,6 +84,7 @@ def policy(
     status: CheckpointPolicyStatus | None = None,
     created: datetime | None = None,
     uid: str = "",
+    schedule: Schedule | None = None,
     **rules: Any,
 ) -> CheckpointPolicy:
     return CheckpointPolicy(
@@ -83,6 +92,7 @@ def policy(
         spec=CheckpointPolicySpec(
             selector=RunSelector(match_labels=dict(labels or {})),
             retention=Retention(action=action, keep_last=keep_last, minimum_good=minimum_good, **rules),
+            schedule=schedule,
             suspend=suspend,
         ),
         status=status or CheckpointPolicyStatus(),
@@ -131,6 +141,13 @@ def flagged(status: ConditionStatus = ConditionStatus.TRUE) -> tuple[Condition, 
             message="flagged",
         ),
     )
+
+
+def proving_policy(checkpoint_path: str) -> CheckpointPolicy:
+    """A policy that is at the proof of this checkpoint."""
+    level = ValidationLevel.LOAD
+    proof = CheckpointProof(number=1, path=checkpoint_path, training_run="sft", level=level, started_at=NOW)
+    return policy(status=CheckpointPolicyStatus(validation=PolicyValidationStatus(in_flight=proof)))
 
 
 def in_flight(run_id: str = "r1", checkpoint_path: str | None = None, *seen: CandidateVerdict) -> RecoveryStatus:
@@ -192,7 +209,8 @@ class World:
         """What the shell would give the planner for this policy."""
         policy = asking or self.policy
         governed = tuple(self._governed(run) for run in self.runs if governs(policy, run))
-        return PolicySeen(governed, self.policies, references(self.runs))
+        known = with_proofs(references(self.runs), self.policies)
+        return PolicySeen(governed, self.policies, with_exports(known, self.policies, governed))
 
     def without(self, deleted: Iterable[str]) -> "World":
         """The world after these checkpoints were deleted."""
@@ -363,6 +381,50 @@ class Dice:
         }
         return {name: rule for name, rule in said.items() if self.odd(1.5)}
 
+    def proving(self, asked: CheckpointPolicy, listed: Iterable[ObservedCheckpoint]) -> CheckpointPolicy:
+        """Some policies prove checkpoints, have found a third of them good and a third bad, and may be at it."""
+        if not self.odd(4):
+            return asked
+        validation = CheckpointValidation(level=self.pick(tuple(ValidationLevel)))
+        found = tuple(self.finding(it) for it in listed if self.pick((True, True, False)))
+        proof = CheckpointProof(number=1, path=self.path(), training_run="a", level=validation.level, started_at=NOW)
+        section = PolicyValidationStatus(verdicts=found, in_flight=proof if self.odd(8) else None)
+        spec = asked.spec.model_copy(update={"validation": validation})
+        return asked.model_copy(update={"spec": spec, "status": CheckpointPolicyStatus(validation=section)})
+
+    def exporting(self, asked: CheckpointPolicy, listed: Iterable[ObservedCheckpoint]) -> CheckpointPolicy:
+        """A few policies export, and have done so with some checkpoints, or are about to."""
+        if not self.odd(1):
+            return asked
+        place = ExportPlace(persistent_volume_claim=VolumePlace(claim_name="archive"))
+        export = Export(what=self.pick(tuple(ExportWhat)), to=place)
+        records = tuple(self.export_record(it, shown_target(export)) for it in listed if self.odd(5))
+        spec = asked.spec.model_copy(update={"export": export})
+        return asked.model_copy(update={"spec": spec, "status": asked.status.model_copy(update={"exports": records})})
+
+    def export_record(self, it: ObservedCheckpoint, target: str) -> ExportRecord:
+        """In any state."""
+        return ExportRecord(
+            path=it.path,
+            time=it.time,
+            size_bytes=it.size_bytes,
+            training_run="a",
+            target=target,
+            state=self.pick(tuple(ExportState)),
+            job="export-1",
+        )
+
+    def finding(self, it: ObservedCheckpoint) -> CheckpointFinding:
+        """Half of them bad, at any level."""
+        return CheckpointFinding(
+            path=it.path,
+            time=it.time,
+            size_bytes=it.size_bytes,
+            training_run="a",
+            level=self.pick(tuple(ValidationLevel)),
+            verdict=self.pick((Verdict.GOOD, Verdict.NOT_LOADABLE)),
+        )
+
     def faults(self) -> dict[tuple[str, str], tuple[Fault | None, Fault | None]]:
         trouble = (None, UNREACHABLE, WRONG_KEY)
         keys = ((name, run_id) for name in TRAINING_RUNS for run_id in RUN_IDS)
@@ -397,10 +459,15 @@ def world_of(
     """The world of this seed; see `worlds`."""
     dice = Dice(random.Random(seed), hostility)  # noqa: S311 - worlds, not secrets
     exist = [run_id for run_id in RUN_IDS if not (faults and dice.odd())]
-    return World(
+    world = World(
         tuple(dice.policy(name, deletes=deletes and name == POLICIES[0]) for name in POLICIES[:policies]),
         tuple(dice.training_run(name) for name in TRAINING_RUNS[:runs]),
         {run_id: dice.listing(run_id, size) for run_id in exist},
         {run_id: dice.view(run_id) for run_id in exist},
         dice.faults() if faults else {},
+    )
+    prover = Dice(random.Random(seed + 1), hostility)  # noqa: S311 - as above
+    listed = [it for listing in world.listings.values() for it in listing]
+    return replace(
+        world, policies=tuple(prover.exporting(prover.proving(it, listed[:20]), listed[:20]) for it in world.policies)
     )

@@ -25,11 +25,12 @@ from tests.core.strategies_policy import (
 )
 
 from tinker_operator.api.checkpoint_policy import CheckpointPolicy
+from tinker_operator.api.export_status import ExportState
 from tinker_operator.api.meta import ObjectMeta, to_wire
 from tinker_operator.api.policy_status import CheckpointPolicyStatus, DueRule, KeepReason
 from tinker_operator.api.recovery_spec import Metric
 from tinker_operator.api.retention_spec import KeepBest
-from tinker_operator.core.policy import PolicyPlan, conclude, next_policy_status, plan_policy
+from tinker_operator.core.policy import PolicyPlan, conclude, next_policy_status, plan_policy, still_due
 from tinker_operator.core.policy_journal import DELETIONS_PER_PASS
 from tinker_operator.core.policy_references import followed_runs
 from tinker_operator.core.policy_seen import governs, policy_questions
@@ -77,8 +78,14 @@ def with_status(world: World, status: CheckpointPolicyStatus) -> World:
 
 
 def announced(world: World) -> World:
-    """The world one round later, in which nothing was deleted."""
-    return with_status(world, _status(world))
+    """The world one round later, in which nothing was deleted, nothing proven and nothing exported."""
+    return with_status(world, beside(world, _status(world)))
+
+
+def beside(world: World, status: CheckpointPolicyStatus) -> CheckpointPolicyStatus:
+    """The status with what the policy's other concerns write, as it stands."""
+    before = world.policy.status
+    return status.model_copy(update={"validation": before.validation, "exports": before.exports})
 
 
 def wire(status: CheckpointPolicyStatus) -> str:
@@ -255,6 +262,9 @@ def _referred(world: World) -> set[str]:
     shown = [its for one in world.seen().governed for its in one.answers.values() if isinstance(its, tuple)]
     listings = {its[0].run_id: its for its in shown if its}
     found: set[str | None] = {it.path for its in listings.values() for it in its if _speaks_for_itself(it)}
+    for one in world.policies:
+        unsent = (it for it in one.status.exports if it.state is not ExportState.SUCCEEDED)
+        found |= {it.path for it in unsent if one.spec.export is not None}
     for run in world.runs:
         status = run.status
         found |= {run.spec.recovery.checkpoint, status.recovery.restored_from}
@@ -509,7 +519,8 @@ def test_the_status_of_the_pass_that_deletes_the_last_is_what_the_next_look_find
     while deleted_paths(plan.plan.actions):
         status = next_policy_status(world.policy, world.seen(), plan, done(plan.plan.actions), NOW)
         longer = [one.path for one in plan.plan.actions if isinstance(one, SetCheckpointTtl)]
-        world = with_status(world.without(deleted_paths(plan.plan.actions)).extended(longer), status)
+        after = world.without(deleted_paths(plan.plan.actions)).extended(longer)
+        world = with_status(after, beside(world, status))
         plan = planned(world)
         assert _stays(_status(world, NOW + HOUR)) == _stays(status) or deleted_paths(plan.plan.actions)
 
@@ -542,3 +553,20 @@ def test_questions_are_the_governed_lineages_and_none_once_answered(world: World
     assert {it.run_id for it in asked} == {run_id for run in governed for run_id in followed_runs(run)}  # type: ignore[union-attr]
     assert len(asked) == len(set(asked))
     assert policy_questions(world.policy, world.runs, dict.fromkeys(asked, Absent())) == ()
+
+
+@law
+@given(worlds(deletes=True), worlds(deletes=True), st.sampled_from(("same", "other runs", "other policies")))
+def test_judging_what_concerns_a_deletion_is_judging_everything(world: World, later: World, moved: str) -> None:
+    """Right before a deletion, whatever has become of the cluster since it was planned."""
+    world = announced(world)
+    now = {
+        "same": world,
+        "other runs": replace(world, runs=later.runs),
+        "other policies": replace(world, policies=(world.policy, *later.policies[1:])),
+    }[moved]
+    whole = plan_policy(now.policy, now.seen(), NOW).plan.actions
+    for entry in world.policy.status.deleting:
+        run_id = entry.path.removeprefix("tinker://").partition("/")[0]
+        action = DeleteCheckpoint(entry.path, run_id, entry.time, entry.size_bytes)
+        assert still_due(action, world.policy, now.policy, now.seen(), NOW) == (action in whole)

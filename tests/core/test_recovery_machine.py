@@ -23,12 +23,14 @@ from tinker_operator.api.meta import ConditionStatus
 from tinker_operator.api.reasons import ConditionType, Reason
 from tinker_operator.api.recovery_status import Cause, RecoveryResult
 from tinker_operator.api.run_status import TrainingRunStatus
+from tinker_operator.api.schedule_spec import Schedule, ScheduleStrategy
 from tinker_operator.core.conditions import find_condition
 from tinker_operator.core.farewell import FarewellSeen, plan_farewell
 from tinker_operator.core.plan import AT_ONCE
 from tinker_operator.core.policy_references import References, followed_runs
 from tinker_operator.core.run_plan import RunPlan
 from tinker_operator.core.run_status import requeue
+from tinker_operator.core.schedule import Deciding
 from tinker_operator.core.seen import next_question
 from tinker_operator.core.world import (
     CreateTrainerJob,
@@ -156,6 +158,10 @@ class RecoveryMachine(RuleBasedStateMachine):
             self.world.checkpoints[run_id] = listed
             tells = listed[-1] if self.saved % 4 else None
             self.world.runs[run_id] = replace(self.world.runs[run_id], last_checkpoint=tells)
+
+    @rule(schedule=st.sampled_from((None, Schedule(save_every=10), Schedule(strategy=ScheduleStrategy.LAST))))
+    def a_policy_says_when_to_save(self, schedule: Schedule | None) -> None:
+        self.game.schedule = Deciding("keep", schedule) if schedule else None
 
     @rule(index=st.integers(0, 5), how=st.sampled_from(["unloadable", "unsound", "deleted", "expired", "empty"]))
     def a_checkpoint_breaks(self, index: int, how: str) -> None:

@@ -14,10 +14,12 @@ from tests.core.strategies_policy import (
     history,
     in_flight,
     path,
+    proving_policy,
     training_run,
     verdict,
 )
 
+from tinker_operator.api.checkpoint_policy import CheckpointPolicy
 from tinker_operator.api.meta import ConditionStatus
 from tinker_operator.api.policy_status import KeepReason
 from tinker_operator.api.recovery_spec import Metric, MetricMode, Recovery
@@ -27,6 +29,7 @@ from tinker_operator.api.run_status import CheckpointSummary
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.core.policy_group import group_of, narrowed
 from tinker_operator.core.policy_references import references
+from tinker_operator.core.policy_verdicts import Known, identity, with_proofs
 from tinker_operator.core.retention import Claim, Due, Judgement, Kept, judge
 from tinker_operator.core.retention_protections import PROTECTIONS
 from tinker_operator.core.retention_rules import GUARDS, RULES
@@ -52,6 +55,8 @@ class Case:
     observed: tuple[ObservedRun, ...] = ()
     retention: Retention = ONE
     recoverable: tuple[str, ...] = ()
+    known: Known | None = None
+    proving: tuple[CheckpointPolicy, ...] = ()
 
 
 def refers(**status: object) -> tuple[TrainingRun, ...]:
@@ -441,6 +446,42 @@ PROTECTION_CASES = [
     ),
 ]
 
+OLD_IS, NEW_IS = identity(checkpoint("old", 9)), identity(checkpoint("new", 1))
+PROVEN_CASES = [
+    Case("one that proved good is the floor", PLAIN, known=Known(good=frozenset({NEW_IS}))),
+    Case(
+        "without a verdict on anything, what may turn out to be the floor stays",
+        {OLD: {KeepReason.NOT_VALIDATED}, NEW: TOP | {KeepReason.NOT_VALIDATED}},
+        known=Known(),
+    ),
+    Case(
+        "what proved bad does not count for the floor",
+        keeps_old(GOOD),
+        known=Known(good=frozenset({OLD_IS}), bad=frozenset({NEW_IS})),
+    ),
+    Case(
+        "what may replace what proved bad stays until it is known",
+        keeps_old(KeepReason.NOT_VALIDATED),
+        known=Known(bad=frozenset({NEW_IS})),
+    ),
+    Case(
+        "being found bad makes nothing due by itself",
+        {OLD: {GOOD}, NEW: TOP},
+        retention=Retention(keep_last=1, minimum_good=2),
+        known=Known(bad=frozenset({OLD_IS}), good=frozenset({NEW_IS})),
+    ),
+    Case(
+        "a verdict on the same path as it was before says nothing",
+        {OLD: {KeepReason.NOT_VALIDATED}, NEW: TOP | {KeepReason.NOT_VALIDATED}},
+        known=Known(good=frozenset({(NEW, NOW, 100)})),
+    ),
+    Case(
+        "what is being proven stays, by whichever policy",
+        keeps_old(KeepReason.VALIDATING),
+        proving=(proving_policy(OLD),),
+    ),
+]
+
 LISTING_CASES = [
     *(
         Case(f"a checkpoint of kind {kind} is not judged", {NEW: TOP}, listed=old(kind=kind))
@@ -498,11 +539,12 @@ def reasons(judgements: Mapping[str, Judgement]) -> dict[str, set[KeepReason]]:
 
 
 @pytest.mark.parametrize(
-    "case", [*RULE_CASES, *GROWN_CASES, *PROTECTION_CASES, *LISTING_CASES], ids=lambda case: case.says
+    "case", [*RULE_CASES, *GROWN_CASES, *PROTECTION_CASES, *PROVEN_CASES, *LISTING_CASES], ids=lambda case: case.says
 )
 def test_each_checkpoint_is_kept_for_exactly_these_reasons(case: Case) -> None:
     group = group_of(by_run(case.listed), case.observed, case.recoverable)
-    judged = judge([Claim(group, case.retention)], references(case.runs), NOW)
+    named = with_proofs(references(case.runs), case.proving)
+    judged = judge([Claim(group, case.retention, known=case.known)], named, NOW)
     assert reasons(judged) == case.expected
 
 
@@ -510,7 +552,7 @@ def test_every_reason_has_a_case_that_shows_it() -> None:
     """A keeper without a case would be code that no test can miss. What other policies and exports say has its own."""
     shown = {
         reason
-        for case in (*RULE_CASES, *GROWN_CASES, *PROTECTION_CASES)
+        for case in (*RULE_CASES, *GROWN_CASES, *PROTECTION_CASES, *PROVEN_CASES)
         for because in case.expected.values()
         for reason in because
     }

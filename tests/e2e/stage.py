@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from tests.deploy.argocd import as_kstatus, health
 from tests.simulator.bare import KEYS, Served, Wire
 
 from playground.kubectl import Kubectl
@@ -126,6 +127,8 @@ class Stage:
         found: dict[str, Any] = self.kubectl.json(
             "get", kind, name, "--show-managed-fields", "--namespace", self.namespace
         )
+        if found["kind"] in {"TrainingRun", "CheckpointPolicy"}:
+            assert health(found["kind"], found)[0] == as_kstatus(found), "Argo CD shows something else than kstatus"
         return found
 
     def patch_status(self, kind: str, name: str, patch: Mapping[str, Any]) -> None:

@@ -56,6 +56,12 @@ class Mortal(Operator):
         if self._nurse is not None:
             self._nurse.join(timeout=30)
 
+    def close(self) -> None:
+        """Kills it before its log is looked at: asked to end, it might come to one more crash point."""
+        if self.process is not None and self.process.poll() is None:
+            self.end(signal.SIGKILL)
+        super().close()
+
     def points(self) -> int:
         """Returns how many crash points there were so far."""
         return len(self.sites.read_text().splitlines()) if self.sites.exists() else 0

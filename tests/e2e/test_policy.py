@@ -126,3 +126,16 @@ def test_rules_grace_cap_and_expiry_work_together(stage: Stage) -> None:
     stage.operator.start()
     stage.wait_polls(5)
     assert stage.status("keep", "checkpointpolicy")["deletedTotal"] == 2, "a restart begins no new hour"
+
+
+def test_a_governed_sampler_checkpoint_goes_and_the_training_checkpoint_of_its_name_stays(stage: Stage) -> None:
+    """Counts are for each type, and a deletion hits the one that was meant."""
+    run, paths = stage.trained_run(2)
+    play = [stage.wire.sampler(run, name) for name in ("step-1", "step-2", "step-3")]
+    rules = {"keepLast": 1, "keepNames": ["step-1"], "action": "Delete", "checkpointTypes": ["Training", "Sampler"]}
+    stage.apply(stage.training_run({"run": {"trainingRunId": run}}), stage.policy(rules))
+    wait_for(lambda: stage.status("keep", "checkpointpolicy").get("deletedTotal") == 1, "one deletion")
+    stage.wait_condition("Ready", "True", "Enforced", "keep", "checkpointpolicy")
+
+    listed = stage.wire.get(f"training_runs/{run}/checkpoints").json()["checkpoints"]
+    assert {one["tinker_path"] for one in listed} == {*paths, play[0], play[2]}

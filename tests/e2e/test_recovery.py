@@ -195,6 +195,24 @@ def test_at_rest_nothing_is_written(stage: Stage) -> None:
     assert [stage.get("tr", "sft")["metadata"], stage.get("ckp", "keep")["metadata"], stage.events()] == before
 
 
+def test_a_restart_of_the_operator_writes_nothing(stage: Stage) -> None:
+    """Between its start and its first look, which takes long here, it has nothing to say of a healthy run."""
+    run, _ = stage.trained_run()
+    stage.apply(stage.training_run({"run": {"trainingRunId": run}}), stage.policy({"keepLast": 2}))
+    stage.wait_ready()
+    wait_for(lambda: stage.status("keep", "checkpointpolicy").get("checkpoints") == 3, "the policy's listing")
+    stage.wait_polls(2)
+    before = [stage.get("tr", "sft")["metadata"], stage.get("ckp", "keep")["metadata"], stage.events()]
+    assert stage.operator.end() == 0
+    stage.wire.fault("latency", delay=3.0, route="GET /api/v1/training_runs")
+    stage.operator.start()
+    stage.wait_polls(3)
+    stage.sound()
+    stage.wait_polls(3)
+
+    assert [stage.get("tr", "sft")["metadata"], stage.get("ckp", "keep")["metadata"], stage.events()] == before
+
+
 def test_a_kill_in_the_middle_of_a_load_makes_neither_two_successors_nor_none(stage: Stage) -> None:
     """SIGKILL while the load is under way; the restarted operator finishes the same attempt."""
     run, _ = stage.trained_run()

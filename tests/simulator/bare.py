@@ -149,6 +149,11 @@ class Wire:
     def saved(self, run: str, name: str, **fields: Any) -> str:
         return str(self.ended(self.save(run, name, **fields)).json()["path"])
 
+    def sampler(self, run: str, name: str) -> str:
+        """Save weights to sample from, and return their path."""
+        body = {"model_id": run, "seq_id": self.next_seq(run), "path": name, "overwrite": False}
+        return str(self.ended(self.post("save_weights_for_sampler", body)).json()["path"])
+
     def load(self, path: str, session: str | None = None, number: int = 0, **fields: Any) -> httpx.Response:
         body = {"session_id": session or self.session(), "model_seq_id": number, "path": path, "optimizer": True}
         return self.post("load_weights", {**body, **fields})

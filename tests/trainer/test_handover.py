@@ -49,7 +49,7 @@ def test_a_mode_that_is_unknown_counts_as_the_default(written: object, mode: Mod
     [
         pytest.param({"saveEvery": 100, "colour": [1]}, {"saveEvery": 100, "colour": [1]}, id="whatever it holds"),
         pytest.param(None, {}, id="null"),
-        pytest.param("always", {}, id="no object"),
+        pytest.param("always", {"unreadable": "always"}, id="no object, which is not the same as none"),
     ],
 )
 def test_a_schedule_is_kept_as_it_was_found(written: object, read: object, handover_text: Make) -> None:

@@ -136,4 +136,3 @@ def _script(name: str) -> Path:
 
 def _service(url: str) -> dict[str, str]:
     return {"TINKER_BASE_URL": url, "TINKER_API_KEY": API_KEY}
-

@@ -1,17 +1,21 @@
-"""CheckpointPolicy: which checkpoints of which runs stay at the service, and which go.
+"""CheckpointPolicy: which checkpoints of which runs stay at the service, which go, and when there are new ones.
 
-Only training checkpoints are governed. Rules are ORed: a checkpoint that any rule or any protection keeps is kept.
+Training checkpoints are governed, and other types where `checkpointTypes` names them. Rules are ORed: a checkpoint that
+any rule or any protection keeps is kept.
 """
 
 from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from tinker_operator.api.export_spec import Export, with_a_metric
+from tinker_operator.api.export_spec import BEST_EXPORT_NEEDS_A_METRIC, Export
 from tinker_operator.api.meta import GROUP, VERSION, ApiModel, ObjectMeta
 from tinker_operator.api.policy_status import CheckpointPolicyStatus
+from tinker_operator.api.publish_spec import BEST_NEEDS_A_METRIC, Publish
 from tinker_operator.api.retention_spec import Retention
-from tinker_operator.api.rules import keys_in_words, pattern_in_words, required_in_words, rule
+from tinker_operator.api.rules import keys_in_words, pattern_in_words, required_in_words, rule, rules
+from tinker_operator.api.schedule_spec import Schedule
+from tinker_operator.api.validation_spec import CheckpointValidation
 
 LabelKey = Annotated[str, StringConstraints(min_length=1, max_length=317)]
 LabelValue = Annotated[
@@ -56,12 +60,30 @@ class RunSelector(ApiModel):
 class CheckpointPolicySpec(ApiModel):
     """What the user wants."""
 
-    model_config = ConfigDict(json_schema_extra=with_a_metric)
+    model_config = ConfigDict(json_schema_extra=rules(BEST_NEEDS_A_METRIC, BEST_EXPORT_NEEDS_A_METRIC))
 
     selector: RunSelector = Field(description="Which TrainingRuns of this namespace are governed.")
     retention: Retention = Field(description="Which of their checkpoints stay.")
+    schedule: Schedule | None = Field(
+        default=None,
+        description="When their training loops save, through the hand-over. Of several policies with a schedule the "
+        "oldest decides. Absent: as each loop itself says.",
+    )
+    validation: CheckpointValidation | None = Field(
+        default=None, description="Prove checkpoints in the background, before anybody needs them. Absent: do not."
+    )
+    publish: Publish = Field(
+        default=Publish.NONE,
+        description="Which training checkpoint of each TrainingRun everybody may read, load and sample from. Best: the "
+        "best by retention.keepBest.metric. Latest: the newest. None: this policy publishes nothing, and takes back "
+        "what it published.",
+    )
     export: Export | None = Field(default=None, description="Which checkpoints are exported, and where to.")
-    suspend: bool = Field(default=False, description="Delete nothing; the plan is still shown.")
+    suspend: bool = Field(
+        default=False,
+        description="Delete, prove and publish nothing, and take nothing back; the plan is still shown, and the "
+        "schedule still holds.",
+    )
 
 
 class CheckpointPolicy(ApiModel):

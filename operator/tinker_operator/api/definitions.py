@@ -103,6 +103,7 @@ KINDS = (
             Column("Kept", ".status.keptCount", "integer"),
             Column("Due", ".status.dueCount", "integer"),
             Column("Deleted", ".status.deletedTotal", "integer"),
+            Column("Validated", '.status.conditions[?(@.type=="Validated")].reason', wide=True),
             Column("Action", ".spec.retention.action", wide=True),
             Column("Kept Bytes", ".status.keptBytes", "integer", wide=True),
             Column("Due Bytes", ".status.dueBytes", "integer", wide=True),

@@ -1,7 +1,7 @@
 """Where checkpoints are exported to, and which: `export` of a CheckpointPolicy."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
 
@@ -145,14 +145,9 @@ class Export(ApiModel):
     job: ExportJob = Field(default=ExportJob(), description="The Job that exports one checkpoint.")
 
 
-def with_a_metric(schema: dict[str, Any]) -> None:
-    """Adds to the schema of a policy's spec: what is best needs a metric."""
-    schema.update(
-        rules(
-            rule(
-                "!has(self.export) || self.export.what != 'Best' || has(self.retention.keepBest)",
-                "export.what: nothing says what is Best; give retention.keepBest with its metric",
-                path=".export",
-            )
-        )
-    )
+BEST_EXPORT_NEEDS_A_METRIC = rule(
+    "!has(self.export) || self.export.what != 'Best' || has(self.retention.keepBest)",
+    "export.what: nothing says what is Best; give retention.keepBest with its metric",
+    path=".export",
+)
+"""Rule of CheckpointPolicy's spec."""

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from tinker_operator.api.export_status import ExportRecord
 from tinker_operator.api.meta import ApiModel, Conditions
+from tinker_operator.api.validation_status import PolicyValidationStatus, PublishingStatus
 
 SHOWN_LIMIT = 20
 """Checkpoints that each list of status shows, the newest first; the counts tell of all."""
@@ -35,12 +36,14 @@ class KeepReason(StrEnum):
     """keepNames has its name."""
     MINIMUM_GOOD = "MinimumGood"
     """Needed for the floor of good checkpoints."""
+    NOT_VALIDATED = "NotValidated"
+    """Has no verdict yet, and may be needed for the floor."""
     NO_METRIC = "NoMetric"
     """keepBest cannot tell how good it is: it has no such metric."""
     NO_STEP = "NoStep"
     """keepEverySteps cannot tell its step."""
     NEWEST = "Newest"
-    """The newest training checkpoint of its run."""
+    """The newest of its type of its run."""
     CORRUPTED_RUN = "CorruptedRun"
     """The last checkpoint of a run that is corrupted or being recovered."""
     RECOVERY_IN_FLIGHT = "RecoveryInFlight"
@@ -61,6 +64,8 @@ class KeepReason(StrEnum):
     """Its user_metadata says pinned."""
     FUTURE_TIME = "FutureTime"
     """Its time is in the future or unknown, so its age proves nothing."""
+    VALIDATING = "Validating"
+    """It is being loaded for a proof."""
     OTHER_POLICY = "OtherPolicy"
     """Another policy that governs the run keeps it, or only reports."""
 
@@ -154,9 +159,11 @@ class CheckpointPolicyStatus(ApiModel):
     """What the operator knows."""
 
     observed_generation: int = Field(default=-1, description="metadata.generation that status was computed from.")
-    conditions: Conditions = Field(default=(), description="Ready, Reconciling, Stalled and Synced.")
+    conditions: Conditions = Field(
+        default=(), description="Ready, Reconciling, Stalled, Synced, Conflicted, Validated, Published, Exported."
+    )
     training_runs: int = Field(default=0, description="TrainingRuns that the selector matches.")
-    checkpoints: int = Field(default=0, description="Training checkpoints that they have.")
+    checkpoints: int = Field(default=0, description="Checkpoints of the governed types that they have.")
     kept_count: int = Field(default=0, description="How many of them stay.")
     due_count: int = Field(default=0, description="How many of them nothing keeps.")
     kept_bytes: int = Field(default=0, description="Bytes of those that stay, as far as the service tells sizes.")
@@ -190,3 +197,5 @@ class CheckpointPolicyStatus(ApiModel):
         default=(), description="Exports under way, and those of checkpoints that the service still lists; at most 500."
     )
     deleted: tuple[DeletedCheckpoint, ...] = Field(default=(), description="The last twenty deleted, oldest first.")
+    validation: PolicyValidationStatus | None = Field(default=None, description="What spec.validation has found.")
+    publishing: PublishingStatus | None = Field(default=None, description="What spec.publish has made public.")

@@ -54,6 +54,19 @@ class RetentionAction(StrEnum):
     """It is deleted, unless another policy that governs the run does not say so too."""
 
 
+class CheckpointType(StrEnum):
+    """What a checkpoint can be used for; one of a type that the service alone knows is never governed."""
+
+    TRAINING = "Training"
+    """Training can resume from it: weights and optimizer state."""
+
+    SAMPLER = "Sampler"
+    """Weights to sample from."""
+
+    EXTERNAL = "External"
+    """Weights that were saved to be taken elsewhere."""
+
+
 class KeepBest(ApiModel):
     """The best stay."""
 
@@ -99,10 +112,19 @@ class Retention(ApiModel):
         default=RetentionAction.REPORT,
         description="Report: show what would go. Delete: delete it. Begin with Report and read status.due.",
     )
+    checkpoint_types: Annotated[
+        tuple[CheckpointType, ...], Field(json_schema_extra={"x-kubernetes-list-type": "set"})
+    ] = Field(
+        default=(CheckpointType.TRAINING,),
+        description="Which types of checkpoints are governed; what is of another type is never touched. Rules count "
+        "each type by itself, so that a sampler checkpoint never takes the place of a training checkpoint.",
+        min_length=1,
+        max_length=len(CheckpointType),
+    )
     keep_last: int | None = Field(
         default=None,
-        description="Keep this many of the newest training checkpoints of each TrainingRun, over its whole lineage, "
-        "as all rules count.",
+        description="Keep this many of the newest checkpoints of each type of each TrainingRun, over its whole "
+        "lineage, as all rules count.",
         ge=1,
         le=COUNT_LIMIT,
     )
@@ -155,8 +177,9 @@ class Retention(ApiModel):
     )
     max_total_bytes: int | None = Field(
         default=None,
-        description="Upper bound of the bytes that this policy keeps of a TrainingRun. Beyond it what rules alone "
-        "keep goes, oldest first; never what is protected, nor the floor. An unknown size counts as nothing.",
+        description="Upper bound of the bytes that this policy keeps of a TrainingRun, over all its "
+        "checkpointTypes. Beyond it what rules alone keep goes, other types before training checkpoints, oldest "
+        "first; never what is protected, nor the floor. An unknown size counts as nothing.",
         ge=1,
         le=BYTES_LIMIT,
     )

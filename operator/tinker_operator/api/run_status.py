@@ -78,6 +78,28 @@ class HandOverStatus(ApiModel):
     )
     checkpoint: str | None = Field(default=None, description="Checkpoint that a loop that starts now resumes from.")
     restore_optimizer: bool = Field(default=True, description="Whether to restore the optimizer state with it.")
+    schedule_policy: str | None = Field(
+        default=None, description="CheckpointPolicy whose schedule it carries; absent: the loop saves as it likes."
+    )
+
+
+class SeenCheckpoint(ApiModel):
+    """A training checkpoint that appeared while a schedule was watched over."""
+
+    time: datetime = Field(description="When it was saved, by the service's clock.")
+    step: int | None = Field(default=None, description="Its step, if it says so.")
+
+
+class FreshnessStatus(ApiModel):
+    """What CheckpointFresh is told from: the checkpoints of one run under one schedule."""
+
+    training_run_id: str = Field(description="The run that they are of.")
+    cadence: str = Field(description="What makes a save due; another one begins anew.")
+    up_to: datetime | None = Field(default=None, description="Checkpoints up to this time were there before.")
+    seen_at: datetime | None = Field(
+        default=None, description="Since when the next is waited for, by the operator's clock; absent: none is."
+    )
+    checkpoints: tuple[SeenCheckpoint, ...] = Field(default=(), description="The newest eight, oldest first.")
 
 
 class TrainingRunStatus(ApiModel):
@@ -85,7 +107,8 @@ class TrainingRunStatus(ApiModel):
 
     observed_generation: int = Field(default=-1, description="metadata.generation that status was computed from.")
     conditions: Conditions = Field(
-        default=(), description="Ready, Reconciling, Stalled (kstatus), Synced and Corrupted."
+        default=(),
+        description="Ready, Reconciling, Stalled (kstatus), Synced, Corrupted and CheckpointFresh.",
     )
     origin: str | None = Field(
         default=None, description="What spec.run named when it was bound: a run id, create, or what was discovered."
@@ -113,6 +136,9 @@ class TrainingRunStatus(ApiModel):
     trainer: TrainerStatus | None = Field(default=None, description="The trainer Job of mode Relaunch.")
     hooks: HooksStatus | None = Field(default=None, description="Who is still to be told, and how that went.")
     hand_over: HandOverStatus | None = Field(default=None, description="What the hand-over ConfigMap says.")
+    freshness: FreshnessStatus | None = Field(
+        default=None, description="How far apart checkpoints appear, where a CheckpointPolicy says when to save."
+    )
     last_handled_reconcile_at: str | None = Field(
         default=None,
         description="Value of the annotation tinker-operator.dev/reconcile-at that was acted on last.",

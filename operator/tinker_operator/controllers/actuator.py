@@ -3,7 +3,7 @@
 from tinker_operator.api.meta import OWNER_KEY
 from tinker_operator.api.run_spec import CreateRun as CreateSpec
 from tinker_operator.api.training_run import TrainingRun
-from tinker_operator.controllers.checkpoint_actions import StillDue, delete_checkpoint, set_checkpoint_ttl
+from tinker_operator.controllers.checkpoint_actions import StillDue, on_checkpoint
 from tinker_operator.controllers.finalizers import set_finalizer
 from tinker_operator.controllers.hooks import HookCaller
 from tinker_operator.controllers.inspections import Inspections
@@ -27,11 +27,14 @@ from tinker_operator.core.world import (
     InspectExport,
     OpenSession,
     Outcome,
+    PublishCheckpoint,
+    ReadWeights,
     RestoreRun,
     RunMade,
     SessionOpened,
     SetCheckpointTtl,
     SetFinalizer,
+    UnpublishCheckpoint,
     WriteHandOver,
 )
 from tinker_operator.engine.kube import CONFIG_MAPS, KubeApi, config_map
@@ -80,10 +83,8 @@ async def perform_remote(
                 return await _confirm(action.run_id, client)
             case FinishSession():
                 return await _finish(action, client)
-            case DeleteCheckpoint():
-                return await delete_checkpoint(action, client, still_due)
-            case SetCheckpointTtl():
-                return await set_checkpoint_ttl(action, client)
+            case DeleteCheckpoint() | SetCheckpointTtl() | ReadWeights() | PublishCheckpoint() | UnpublishCheckpoint():
+                return await on_checkpoint(action, client, still_due)
             case _:
                 raise AssertionError(f"not an action of the service: {action}")
     except TinkerError as error:

@@ -28,9 +28,11 @@ from tinker_operator.controllers.objects import (
     unparsed,
 )
 from tinker_operator.controllers.observer import answer
+from tinker_operator.controllers.policy_concerns import act_on_concerns, with_concerns
 from tinker_operator.controllers.shell import Shell
 from tinker_operator.core.export_references import with_exports
 from tinker_operator.core.policy import PolicyPlan, conclude, next_policy_status, plan_policy, still_due
+from tinker_operator.core.policy_concern import soonest
 from tinker_operator.core.policy_export import (
     ExportPlan,
     export_status,
@@ -38,9 +40,13 @@ from tinker_operator.core.policy_export import (
     plan_export,
     seen_to,
 )
+from tinker_operator.core.policy_figures import deletions, figures
 from tinker_operator.core.policy_references import followed_runs, references
 from tinker_operator.core.policy_seen import Governed, PolicySeen, policy_questions
+from tinker_operator.core.policy_telling import policy_events
+from tinker_operator.core.policy_verdicts import with_proofs
 from tinker_operator.core.run_status import Requeue, outcome_fault, requeue
+from tinker_operator.core.schedule import with_conflict
 from tinker_operator.core.world import (
     Answer,
     DeleteCheckpoint,
@@ -84,15 +90,20 @@ async def reconcile_checkpoint_policy(shell: Shell, key: ObjectKey) -> float | N
     seen = _seen(shell, policy, listings)
     plan = plan_policy(policy, seen, shell.clock())
     performed = await _act(shell, policy, plan, seen, listings)
+    told = None if plan.blind else figures(plan, performed, shell.clock())
+    shell.figures.tell(key, policy.metadata.uid, told, deletions(plan, performed))
+    done = await act_on_concerns(shell, policy, seen, plan, partial(_seen, shell, policy, listings))
     exports = await _exported(shell, policy, plan)
     status = next_policy_status(policy, seen, plan, performed, shell.clock())
+    status = with_conflict(policy, status, seen, shell.clock())
+    status, wake = with_concerns(shell, policy, status, done)
     status = export_status(policy, exports, status, shell.clock())
-    await shell.reporter.report(CHECKPOINT_POLICIES, key, obj, status)
+    await shell.reporter.report(CHECKPOINT_POLICIES, key, obj, status, policy_events(policy.status, status))
     if not _is_kept(shell, key, status):
         return settled(Requeue(backed_off=True), NOT_KEPT)
     trouble = outcome_fault(performed) or next(iter(plan.gaps.values()), None)
     after = settled(requeue(conclude(plan, performed), performed), trouble)
-    return min((it for it in (after, look_again(policy, status, shell.clock())) if it is not None), default=None)
+    return soonest(after, wake, look_again(policy, status, shell.clock()))
 
 
 async def _exported(shell: Shell, policy: CheckpointPolicy, plan: PolicyPlan) -> ExportPlan:
@@ -107,7 +118,10 @@ async def _exported(shell: Shell, policy: CheckpointPolicy, plan: PolicyPlan) ->
 
 
 async def _listings(shell: Shell, policy: CheckpointPolicy, obj: KubeObject) -> Listings:
-    """Asks until every TrainingRun has its answers, those that came or moved on meanwhile too."""
+    """Asks until every TrainingRun has its answers, those that came or moved on meanwhile too.
+
+    A service whose runs could not be seen is not asked for their checkpoints: nothing can be decided on them.
+    """
     listings: dict[tuple[ObjectKey, Account], dict[Question, Answer]] = {}
     while missing := _missing(shell, policy, listings):
         for run, question in missing:
@@ -118,7 +132,8 @@ async def _listings(shell: Shell, policy: CheckpointPolicy, obj: KubeObject) -> 
 
 def _missing(shell: Shell, policy: CheckpointPolicy, listings: Listings) -> list[tuple[TrainingRun, Question]]:
     runs = training_runs(shell.store, policy.metadata.namespace)
-    return [(run, it) for run in runs for it in policy_questions(policy, (run,), listings.get(_place(run), {}))]
+    seen = [run for run in runs if shell.services.inventory_of(account_of(run)).is_current]
+    return [(run, it) for run in seen for it in policy_questions(policy, (run,), listings.get(_place(run), {}))]
 
 
 def _seen(shell: Shell, policy: CheckpointPolicy, listings: Listings) -> PolicySeen:
@@ -126,7 +141,7 @@ def _seen(shell: Shell, policy: CheckpointPolicy, listings: Listings) -> PolicyS
     own = (run for run in runs if run.metadata.namespace == policy.metadata.namespace)
     governed = tuple(_governed(shell, run, listings, unreadable) for run in own)
     policies = tuple(checkpoint_policies(shell.store))
-    return PolicySeen(governed, policies, with_exports(references(runs), policies, governed))
+    return PolicySeen(governed, policies, with_exports(with_proofs(references(runs), policies), policies, governed))
 
 
 def _governed(shell: Shell, run: TrainingRun, listings: Listings, unreadable: Fault | None) -> Governed:
@@ -173,4 +188,5 @@ def _is_kept(shell: Shell, key: ObjectKey, status: CheckpointPolicyStatus) -> bo
 
 
 def _memory(status: CheckpointPolicyStatus) -> tuple[object, ...]:
-    return status.deleting, status.marked, status.recent_deletions, status.exports
+    journals = status.deleting, status.marked, status.recent_deletions
+    return *journals, status.validation, status.publishing, status.exports

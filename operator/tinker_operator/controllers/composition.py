@@ -25,6 +25,7 @@ from tinker_operator.controllers.hooks import HookCaller
 from tinker_operator.controllers.inspections import Inspections
 from tinker_operator.controllers.jobs import TRAINER_JOBS, trimmed_job
 from tinker_operator.controllers.objects import CHECKPOINT_POLICIES, TRAINING_RUNS
+from tinker_operator.controllers.policy_metrics import PolicyCollector
 from tinker_operator.controllers.poller import Poller
 from tinker_operator.controllers.reporter import Reporter
 from tinker_operator.controllers.services import Services
@@ -217,8 +218,9 @@ async def _run(
         inspections,
         cluster_id,
         whole_seconds,
-        deployment.export_image,
+        export_image=deployment.export_image,
     )
+    telemetry.registry.register(PolicyCollector(store, shell.figures))
     engine = Engine(
         resources,
         lambda key: _reconcile(shell, key),

@@ -78,7 +78,7 @@ class Inspections:
             message = f"{action.checkpoint} was not exported and read in time. It is tried again."
             return Fault(Reason.SERVICE_TIMEOUT, message)
         except RouteMissing as error:
-            message = f"The service cannot export checkpoints ({error.message}). Choose recovery.validation Load."
+            message = f"The service cannot export checkpoints ({error.message}). Choose level Load for the validation."
             return Fault(Reason.UNEXPECTED_STATUS, message, needs_user=True)
         except ExportEmpty as error:
             return Unsound(error.message)

@@ -55,13 +55,13 @@ def unparsed(store: Store) -> Fault | None:
     return Fault(Reason.INVALID_SPEC, message, needs_user=True)
 
 
-def checkpoint_policies(store: Store) -> Iterator[CheckpointPolicy]:
-    """Yields every CheckpointPolicy that parses, of all namespaces."""
-    return _all(store, CHECKPOINT_POLICIES, CheckpointPolicy, None)
+def checkpoint_policies(store: Store, namespace: str | None = None) -> Iterator[CheckpointPolicy]:
+    """Yields every CheckpointPolicy that parses, of one namespace or of all."""
+    return _all(store, CHECKPOINT_POLICIES, CheckpointPolicy, namespace)
 
 
 def _broken(store: Store, resource: Resource, model: type[ApiModel]) -> list[ObjectKey]:
-    return sorted(key for key, obj in store.by_kind(resource.kind).items() if parsed(model, obj) is None)
+    return sorted(key for key in store.by_kind(resource.kind) if store.derived(key, partial(parsed, model)) is None)
 
 
 def _all(store: Store, resource: Resource, model: type[M], namespace: str | None) -> Iterator[M]:

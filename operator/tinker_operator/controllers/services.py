@@ -39,7 +39,7 @@ class Service:
         try:
             runs = await self.client.training_runs()
         except TinkerError as error:
-            self.inventory = failed_inventory(self.inventory, fault_of(error))
+            self.inventory = failed_inventory(self.inventory, fault_of(error), now=clock())
             return
         observed = [observed_run(run) for run in runs]
         self.inventory = next_inventory(self.inventory, observed, watched=watched, now=clock())

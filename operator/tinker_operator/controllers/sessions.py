@@ -9,18 +9,29 @@ from collections.abc import Mapping
 
 import structlog
 
+from tinker_operator.api.checkpoint_policy import CheckpointPolicy
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.controllers.accounts import Account
-from tinker_operator.controllers.objects import TRAINING_RUNS, account_of, training_runs
+from tinker_operator.controllers.objects import (
+    CHECKPOINT_POLICIES,
+    TRAINING_RUNS,
+    account_of,
+    checkpoint_policies,
+    parsed,
+    training_runs,
+)
 from tinker_operator.controllers.services import Service, Services
 from tinker_operator.engine.faults import described
-from tinker_operator.engine.store import Store
+from tinker_operator.engine.keys import ObjectKey
+from tinker_operator.engine.store import Change, Store
 from tinker_operator.tinker.errors import TinkerError
 
 BEAT_SECONDS = 10.0
 """Pause between heartbeats; what the official client beats with."""
 SOON_SECONDS = 1.0
 """Pause while a connection is still to be made."""
+Holder = tuple[frozenset[str], Account]
+"""The uids of the objects that a session is held for, and whose key it belongs to."""
 log = structlog.get_logger(__name__)
 
 
@@ -36,8 +47,30 @@ def held_sessions(run: TrainingRun) -> frozenset[str]:
     return frozenset(session_id for session_id in ids if session_id is not None)
 
 
+def _held(store: Store) -> dict[str, Holder]:
+    """Returns the sessions that are wanted: those of TrainingRuns, and those that a policy proves a checkpoint in.
+
+    A proof belongs to its policy and to the TrainingRun whose checkpoint it is, and ends with either.
+    """
+    held: dict[str, Holder] = {}
+    for policy in checkpoint_policies(store):
+        held |= _proving(policy, store)
+    for run in training_runs(store):
+        held |= {session: (frozenset({run.metadata.uid}), account_of(run)) for session in held_sessions(run)}
+    return held
+
+
+def _proving(policy: CheckpointPolicy, store: Store) -> dict[str, Holder]:
+    proof = policy.status.validation.in_flight if policy.status.validation is not None else None
+    if proof is None or proof.session_id is None:
+        return {}
+    key = ObjectKey(TRAINING_RUNS.kind, policy.metadata.namespace, proof.training_run)
+    run = parsed(TrainingRun, store.get(key))
+    return {proof.session_id: (frozenset({policy.metadata.uid, run.metadata.uid}), account_of(run))} if run else {}
+
+
 class SessionKeeper:
-    """Beats for every session that a TrainingRun holds.
+    """Beats for every session that a TrainingRun or a proof holds.
 
     Args:
         store: Tells which sessions are held.
@@ -50,18 +83,20 @@ class SessionKeeper:
         self._store = store
         self._services = services
         self._orphans: dict[str, Account] = {}
+        store.listen(self._on_change)
 
     async def run(self) -> None:
         """Beats until cancelled."""
-        before: Mapping[str, tuple[str, Account]] = {}
+        before: Mapping[str, Holder] = {}
         while True:
-            runs = tuple(training_runs(self._store))
-            held = {session: (run.metadata.uid, account_of(run)) for run in runs for session in held_sessions(run)}
+            held = _held(self._store)
             # By uid, not by what parses: an object of a newer schema is not a deleted one, and its session goes on.
-            living = {obj["metadata"]["uid"] for obj in self._store.by_kind(TRAINING_RUNS.kind).values()}
-            unread = living - {run.metadata.uid for run in runs}
-            held |= {session: kept for session, kept in before.items() if kept[0] in unread}
-            self._orphans |= {session: account for session, (uid, account) in before.items() if uid not in living}
+            kinds = (TRAINING_RUNS.kind, CHECKPOINT_POLICIES.kind)
+            living = {obj["metadata"]["uid"] for kind in kinds for obj in self._store.by_kind(kind).values()}
+            runs, policies = training_runs(self._store), checkpoint_policies(self._store)
+            unread = living - {run.metadata.uid for run in runs} - {policy.metadata.uid for policy in policies}
+            held |= {session: kept for session, kept in before.items() if kept[0] & unread and kept[0] <= living}
+            self._orphans |= {session: account for session, (uids, account) in before.items() if not uids <= living}
             unconnected = any(self._services.of(account) is None for _, account in held.values())
             await asyncio.gather(
                 *(self._beat(session, account) for session, (_, account) in held.items()),
@@ -70,6 +105,13 @@ class SessionKeeper:
             before = held
             # An operator that was restarted looks first: until then it has no connection to beat on.
             await asyncio.sleep(min(SOON_SECONDS, self._beat_seconds) if unconnected else self._beat_seconds)
+
+    def _on_change(self, change: Change) -> None:
+        """A proof is short: its policy may be deleted before a beat has seen its session."""
+        if change.key.kind == CHECKPOINT_POLICIES.kind and change.after is None:
+            policy = parsed(CheckpointPolicy, change.before)
+            held = _proving(policy, self._store) if policy is not None else {}
+            self._orphans |= {session: account for session, (_, account) in held.items()}
 
     async def _beat(self, session: str, account: Account) -> None:
         service = self._services.of(account)
@@ -83,11 +125,11 @@ class SessionKeeper:
             log.warning("heartbeat_failed", session=session, **described(error))
 
     async def _finish(self, session: str, account: Account) -> None:
-        """Ends a session whose TrainingRun was deleted; tried at each beat until it is done or the key is gone."""
+        """Ends a session whose object was deleted; tried at each beat until it is done or the key is gone."""
         service = self._services.of(account)
         if isinstance(service, Service):
             try:
-                await service.client.finish_session(session, "success", "its TrainingRun was deleted")
+                await service.client.finish_session(session, "success", "its object was deleted")
             except TinkerError as error:
                 if error.transient:
                     return

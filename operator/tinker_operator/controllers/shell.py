@@ -1,7 +1,7 @@
 """What the controllers work with, made once by the composition root."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from tinker_operator.api.reasons import Reason
@@ -11,6 +11,7 @@ from tinker_operator.controllers.claims import Claims
 from tinker_operator.controllers.hooks import HookCaller
 from tinker_operator.controllers.inspections import Inspections
 from tinker_operator.controllers.objects import account_of
+from tinker_operator.controllers.policy_metrics import FigureBook
 from tinker_operator.controllers.poller import Poller
 from tinker_operator.controllers.reporter import Reporter
 from tinker_operator.controllers.services import Service, Services
@@ -40,6 +41,7 @@ class Shell:
         inspections: Looks into exports.
         cluster_id: First part of owner keys.
         clock: Wall clock, timezone-aware.
+        figures: What policies' metrics are made from.
         export_image: What the Jobs of exports run; None when only policies that name one can export.
     """
 
@@ -54,6 +56,7 @@ class Shell:
     inspections: Inspections
     cluster_id: str
     clock: Callable[[], datetime]
+    figures: FigureBook = field(default_factory=FigureBook)
     export_image: str | None = None
 
     def inventory_of(self, run: TrainingRun) -> Inventory:

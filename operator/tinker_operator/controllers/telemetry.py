@@ -1,6 +1,7 @@
 """What happened, counted and logged: the same fields as the Event that tells of it.
 
-Names of metrics follow Prometheus' conventions; no label holds a run, since there is no end to them.
+Names of metrics follow Prometheus' conventions; no label holds a run of the service, since there is no end
+to them.
 """
 
 import re
@@ -24,6 +25,7 @@ class Telemetry:
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
         self._events = Counter(
             "tinker_operator_events_total",
             "What happened to objects, by kind and reason; each is a Kubernetes Event, too.",

@@ -1,9 +1,11 @@
 """Which objects a change in the cluster wakes.
 
-The object itself, the policies that a run's state bears on, and the TrainingRun that a Job was made for.
+The object itself, the policies that a run's state bears on, the TrainingRuns that a policy's schedule governs or did,
+and the TrainingRun that a Job was made for.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from tinker_operator.controllers.jobs import TRAINER_JOBS, owning_run
 from tinker_operator.controllers.objects import CHECKPOINT_POLICIES, TRAINING_RUNS
@@ -33,6 +35,7 @@ def wakes(store: Store, change: Change) -> Iterator[ObjectKey]:
         yield from (key for key in _policies(store, change.key.namespace) if _selects(store.get(key), change))
     elif change.key.kind == CHECKPOINT_POLICIES.kind and essential(change):
         yield from (key for key in _policies(store, change.key.namespace) if key != change.key)
+        yield from _scheduled(store, change)
 
 
 def _trained(change: Change) -> Iterator[ObjectKey]:
@@ -56,9 +59,42 @@ def _policies(store: Store, namespace: str) -> Iterator[ObjectKey]:
 
 def _selects(policy: KubeObject | None, change: Change) -> bool:
     """Tells whether the policy governed the TrainingRun before the change, or does after it."""
-    wanted = (((policy or {}).get("spec") or {}).get("selector") or {}).get("matchLabels") or {}
+    wanted = _selector(policy)
     versions = (version for version in (change.before, change.after) if version is not None)
     return any(wanted.items() <= (version["metadata"].get("labels") or {}).items() for version in versions)
+
+
+def _scheduled(store: Store, change: Change) -> Iterator[ObjectKey]:
+    """The TrainingRuns whose save schedule the policy decides, or decided: their hand-over may have to change."""
+    timings = [_timing(one) for one in (change.before, change.after)]
+    if timings[0] == timings[1]:
+        return
+    for key, run in tuple(store.by_kind(TRAINING_RUNS.kind).items()):
+        mine = key.namespace == change.key.namespace
+        labels = (run["metadata"].get("labels") or {}).items()
+        if mine and any(timing is not None and timing.selected.items() <= labels for timing in timings):
+            yield key
+
+
+@dataclass(frozen=True)
+class _Timing:
+    """What of a policy bears on when the loops of its TrainingRuns save."""
+
+    uid: str
+    selected: Mapping[str, str]
+    schedule: Mapping[str, object]
+
+
+def _timing(policy: KubeObject | None) -> _Timing | None:
+    spec = (policy or {}).get("spec") or {}
+    if policy is None or not spec.get("schedule") or policy["metadata"].get("deletionTimestamp"):
+        return None
+    return _Timing(policy["metadata"]["uid"], _selector(policy), spec["schedule"])
+
+
+def _selector(policy: KubeObject | None) -> Mapping[str, str]:
+    spec = (policy or {}).get("spec") or {}
+    return (spec.get("selector") or {}).get("matchLabels") or {}
 
 
 def _bearing(obj: KubeObject | None) -> tuple[object, ...]:

@@ -99,7 +99,7 @@ def _remembered(run: TrainingRun) -> Mapping[Identity | None, CandidateVerdict]:
 def _objection(
     run: TrainingRun, seen: RunSeen, candidate: ObservedCheckpoint, now: datetime
 ) -> CandidateVerdict | Fault | None:
-    by_listing = _listed_objection(candidate, now) or _absence(run, seen, candidate, now)
+    by_listing = listed_objection(candidate, now) or _absence(run, seen, candidate, now)
     if by_listing is not None or run.spec.recovery.validation is ValidationLevel.LISTED:
         return by_listing
     weights = seen.ask(WeightsOf(candidate.path))
@@ -128,7 +128,7 @@ def _absence(
     if isinstance(listing, tuple):
         listed = next((one for one in listing if _name(one) == _name(candidate)), None)
         if listed is not None:
-            return _listed_objection(replace(listed, path=candidate.path), now)
+            return listed_objection(replace(listed, path=candidate.path), now)
     elif run.spec.recovery.validation is not ValidationLevel.LISTED:
         return None
     return listing if isinstance(listing, Fault) else told(candidate, Verdict.MISSING, "The service does not list it.")
@@ -138,7 +138,8 @@ def _name(checkpoint: ObservedCheckpoint) -> str:
     return checkpoint.path.rpartition("/")[2]
 
 
-def _listed_objection(candidate: ObservedCheckpoint, now: datetime) -> CandidateVerdict | None:
+def listed_objection(candidate: ObservedCheckpoint, now: datetime) -> CandidateVerdict | None:
+    """Returns the verdict on a checkpoint that its listing alone speaks against; None when it does not."""
     if candidate.expires_at is not None and candidate.expires_at <= now + EXPIRY_MARGIN:
         return told(candidate, Verdict.EXPIRED, f"It expires at {candidate.expires_at.isoformat()}.")
     if candidate.size_bytes == 0:

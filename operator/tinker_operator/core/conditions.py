@@ -104,6 +104,17 @@ def _condition(before: Condition | None, finding: Finding, generation: int, now:
     )
 
 
+def findings_of(conditions: Iterable[Condition]) -> tuple[Finding, ...]:
+    """Returns what was found when these conditions were written, to say it again while there is no news.
+
+    Empty when one of them carries a word that another release wrote.
+    """
+    written = tuple(conditions)
+    if not all(it.type in set(ConditionType) and it.reason in set(Reason) for it in written):
+        return ()
+    return tuple(Finding(ConditionType(it.type), it.status, Reason(it.reason), it.message) for it in written)
+
+
 def find_condition(conditions: Iterable[Condition], kind: ConditionType) -> Condition | None:
     """Returns the condition of this type, or None."""
     return next((condition for condition in conditions if condition.type == kind), None)

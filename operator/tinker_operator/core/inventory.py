@@ -26,6 +26,7 @@ class Inventory:
         missing: Watched ids that are not in the listing, with the number of complete listings in a row without them.
         observed_at: When the newest complete listing was had; None if there never was one.
         fault: Why the newest look failed; None when it succeeded.
+        failing_since: When the first of the looks in a row that failed was had; None when the newest succeeded.
     """
 
     runs: Mapping[str, ObservedRun] = field(default_factory=dict)
@@ -34,6 +35,12 @@ class Inventory:
     missing: Mapping[str, int] = field(default_factory=dict)
     observed_at: datetime | None = None
     fault: Fault | None = None
+    failing_since: datetime | None = None
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the newest look succeeded."""
+        return self.fault is None and self.observed_at is not None
 
     def view(self, run_id: str) -> RunView:
         """Returns what is known of this run; a failed look is a Fault whatever an older one said."""
@@ -67,14 +74,19 @@ def next_inventory(
     return Inventory(runs=runs, owned=_by_owner(seen), tagged=_by_tag(seen), missing=missing, observed_at=now)
 
 
-def failed_inventory(previous: Inventory, fault: Fault) -> Inventory:
+def failed_inventory(previous: Inventory, fault: Fault, *, now: datetime) -> Inventory:
     """Returns the snapshot after a look that failed: what was known stays, for when the trouble is over.
 
     The words of a lasting trouble may differ from look to look; the first ones stand, so that nothing flaps.
+
+    Args:
+        previous: The snapshot until now.
+        fault: Why the look failed.
+        now: When it failed.
     """
     known = previous.fault
     same = known is not None and (known.reason, known.needs_user) == (fault.reason, fault.needs_user)
-    return previous if same else replace(previous, fault=fault)
+    return previous if same else replace(previous, fault=fault, failing_since=previous.failing_since or now)
 
 
 def concerned(previous: Inventory, current: Inventory, *, run_id: str | None, owner: str) -> bool:

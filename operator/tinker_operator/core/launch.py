@@ -131,8 +131,9 @@ def _hand_over(run: TrainingRun, flight: InFlightRecovery, seen: RunSeen) -> Dec
         previous_training_run_id=flight.from_training_run_id,
         checkpoint=flight.checkpoint,
         restore_optimizer=run.spec.recovery.restore_optimizer,
+        schedule_policy=seen.schedule.policy if seen.schedule else None,
     )
-    document = hand_over_document(run, states, seen.cluster_id)
+    document = hand_over_document(run, states, seen.cluster_id, seen.schedule)
     if answer.document != document:
         return step(status, Reason.RECOVERING, message, WriteHandOver(states, document, answer.version))
     if flight.handed_over and status.hand_over == states:

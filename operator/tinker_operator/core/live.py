@@ -64,8 +64,8 @@ def _handed_over(run: TrainingRun, view: ObservedRun, seen: RunSeen, message: st
     if isinstance(answer, HandOverSeen) and answer.foreign:
         recheck = Plan(wake_after=run.spec.poll_interval_seconds)
         return Decision(status, Standing.STALLED, Reason.HAND_OVER_CONFLICT, foreign_hand_over(run), recheck)
-    desired = desired_hand_over(run, status, view)
-    document = hand_over_document(run, desired, seen.cluster_id)
+    desired = desired_hand_over(run, status, view, seen.schedule)
+    document = hand_over_document(run, desired, seen.cluster_id, seen.schedule)
     if isinstance(answer, HandOverSeen) and answer.document == document:
         at_rest = status.model_copy(update={"hand_over": desired})
         return Decision(at_rest, Standing.CURRENT, Reason.LIVE, message, Plan(wake_after=RECHECK_SECONDS))

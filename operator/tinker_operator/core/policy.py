@@ -17,6 +17,7 @@ from tinker_operator.core.plan import AT_ONCE, Plan
 from tinker_operator.core.policy_expiry import expiring, extensions
 from tinker_operator.core.policy_journal import DELETIONS_PER_PASS, Fates, announced, fates, next_journal
 from tinker_operator.core.policy_judgement import Judged, deletable, deleter_of, judge_governed, policy_key
+from tinker_operator.core.policy_neighbourhood import concerning
 from tinker_operator.core.policy_pace import allowance, next_counts, next_deletions, next_marks, ripe
 from tinker_operator.core.policy_seen import Governed, PolicySeen, gap, governed_by, gravity, is_bound, lets_go
 from tinker_operator.core.policy_shown import deleted_entry, shown
@@ -72,7 +73,7 @@ class PolicyPlan:
         Raises:
             StopIteration: The path is neither pending nor expiring.
         """
-        return next(one.training_run for one in chain(self.pending, self.soon) if one.checkpoint.path == path)
+        return next(one.training_run for one in chain(self.soon, self.pending) if one.checkpoint.path == path)
 
 
 def plan_policy(policy: CheckpointPolicy, seen: PolicySeen, now: datetime) -> PolicyPlan:
@@ -133,7 +134,7 @@ def still_due(
     if policy is None or policy.metadata.uid != judged.metadata.uid:
         return False
     same = policy.metadata.generation == judged.metadata.generation
-    return same and action in plan_policy(policy, seen, now).plan.actions
+    return same and action in plan_policy(policy, concerning(action, policy, seen), now).plan.actions
 
 
 def conclude(plan: PolicyPlan, performed: Iterable[Performed]) -> Plan:
@@ -209,10 +210,10 @@ def _shared_out(
     policy: CheckpointPolicy, due: Sequence[Judged], seen: PolicySeen
 ) -> tuple[tuple[Judged, ...], tuple[str, ...]]:
     """Returns what this policy deletes, and the names of the policies that delete the rest."""
-    deleters = {run_id: deleter_of(run_id, policy, seen) for run_id in {one.checkpoint.run_id for one in due}}
-    own = policy_key(policy)
+    parts = {(one.checkpoint.run_id, one.checkpoint.kind) for one in due}
+    deleters, own = {part: deleter_of(*part, policy, seen) for part in parts}, policy_key(policy)
     others = sorted({deleter for deleter in deleters.values() if deleter != own})
-    mine = tuple(one for one in due if deleters[one.checkpoint.run_id] == own)
+    mine = tuple(one for one in due if deleters[one.checkpoint.run_id, one.checkpoint.kind] == own)
     return mine, tuple("/".join(other) for other in others)
 
 

@@ -3,25 +3,29 @@
 Between the observation (`policy_seen`) and the plan (`policy`); the rules themselves are in `retention`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tinker_operator.api.checkpoint_policy import CheckpointPolicy
 from tinker_operator.api.policy_status import DueRule
 from tinker_operator.api.training_run import TrainingRun
-from tinker_operator.core.policy_group import Group, age_order, narrowed
+from tinker_operator.core.policy_group import Group, age_order, governing, kinds_of, narrowed
 from tinker_operator.core.policy_references import References, followed_runs, run_key
 from tinker_operator.core.policy_seen import Governed, PolicySeen, as_group, governs, lets_go
+from tinker_operator.core.policy_verdicts import known_to
 from tinker_operator.core.retention import Claim, Due, Judgement, judge
-from tinker_operator.core.world import ObservedCheckpoint
+from tinker_operator.core.world import CheckpointKind, ObservedCheckpoint
 
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
+
+Governing = Callable[[TrainingRun], tuple[CheckpointPolicy, ...]]
+"""Returns the policies that govern a TrainingRun."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A training checkpoint and what becomes of it.
+    """A governed checkpoint and what becomes of it.
 
     Attributes:
         checkpoint: The checkpoint.
@@ -48,9 +52,13 @@ def judge_governed(
         seen: Policies and references.
         now: The time to judge at.
     """
-    groups = {one.run.metadata.name: (one, as_group(one)) for one in governed}
+    kinds = kinds_of(policy.spec.retention)
+    groups = {one.run.metadata.name: (one, as_group(one, kinds)) for one in governed}
     unclear = frozenset(incomplete)
-    claims = (claim for one, group in groups.values() for claim in _claims(policy, one.run, group, seen))
+    others = _by_labels(other for other in seen.policies if policy_key(other) != policy_key(policy))
+    claims = (
+        claim for one, group in groups.values() for claim in _claims(policy, one.run, group, seen.references, others)
+    )
     judgements = judge(claims, seen.references, now)
     withheld = _shared_with(unclear, groups)
     owned: dict[str, Judged] = {}
@@ -72,19 +80,22 @@ def deletable(judged: Sequence[Judged]) -> tuple[Judged, ...]:
     return tuple(one for one, _ in sorted(due, key=lambda it: it[1] is DueRule.MAX_TOTAL_BYTES))
 
 
-def deleter_of(run_id: str, policy: CheckpointPolicy, seen: PolicySeen) -> tuple[str, str]:
+def deleter_of(run_id: str, kind: CheckpointKind, policy: CheckpointPolicy, seen: PolicySeen) -> tuple[str, str]:
     """Returns namespace and name of the one policy that deletes what is due of a run, so that nothing counts twice.
 
-    It is the oldest, then the first by name, of the policies that delete and that govern a TrainingRun which follows
-    the run. The answer depends on the cluster alone, hence all of them agree; the others show it as due.
+    It is the oldest, then the first by name, of the policies that delete checkpoints of the kind and that govern a
+    TrainingRun which follows the run. The answer depends on the cluster alone, hence all of them agree; the others
+    show it as due.
 
     Args:
         run_id: A run with checkpoints that the asking policy may delete.
+        kind: Their kind.
         policy: The policy that asks, one of those.
         seen: Policies and references.
     """
     followers = seen.references.followers.get(run_id, ())
-    others = (it for it in seen.policies if lets_go(it) and any(governs(it, run) for run in followers))
+    here = (it for it in seen.policies if any(governs(it, run) for run in followers))
+    others = (it for it in here if lets_go(it) and kind in kinds_of(it.spec.retention))
     oldest = min((policy, *others), key=lambda it: (it.metadata.creation_timestamp or _EARLIEST, policy_key(it)))
     return policy_key(oldest)
 
@@ -94,20 +105,35 @@ def policy_key(policy: CheckpointPolicy) -> tuple[str, str]:
     return policy.metadata.namespace, policy.metadata.name
 
 
-def _claims(policy: CheckpointPolicy, run: TrainingRun, group: Group, seen: PolicySeen) -> Iterable[Claim]:
-    yield Claim(group, policy.spec.retention)
-    others = [other for other in seen.policies if policy_key(other) != policy_key(policy)]
+def _claims(
+    policy: CheckpointPolicy, run: TrainingRun, group: Group, known: References, others: Governing
+) -> Iterable[Claim]:
+    yield Claim(group, policy.spec.retention, known=known_to(policy))
     yield from _others_say(others, run, group)
-    for sharer in _sharers(run, seen.references):
+    for sharer in _sharers(run, known):
         if not governs(policy, sharer):
             yield from _others_say(others, sharer, narrowed(group, followed_runs(sharer)), whole=False)
 
 
-def _others_say(
-    others: Iterable[CheckpointPolicy], run: TrainingRun, group: Group, *, whole: bool = True
-) -> Iterable[Claim]:
-    governing = (other for other in others if governs(other, run))
-    return (Claim(group, other.spec.retention, own=False, deletes=lets_go(other), whole=whole) for other in governing)
+def _by_labels(policies: Iterable[CheckpointPolicy]) -> Governing:
+    """Returns which of the policies govern a TrainingRun: found once for all that carry the same labels."""
+    given = tuple(policies)
+    known: dict[tuple[str, frozenset[tuple[str, str]]], tuple[CheckpointPolicy, ...]] = {}
+
+    def governing_ones(run: TrainingRun) -> tuple[CheckpointPolicy, ...]:
+        key = run.metadata.namespace, frozenset(run.metadata.labels.items())
+        if key not in known:
+            known[key] = tuple(it for it in given if governs(it, run))
+        return known[key]
+
+    return governing_ones
+
+
+def _others_say(others: Governing, run: TrainingRun, group: Group, *, whole: bool = True) -> Iterable[Claim]:
+    for other in others(run):
+        retention = other.spec.retention
+        part = governing(group, kinds_of(retention))
+        yield Claim(part, retention, own=False, deletes=lets_go(other), whole=whole, known=known_to(other))
 
 
 def _sharers(run: TrainingRun, references: References) -> Iterable[TrainingRun]:

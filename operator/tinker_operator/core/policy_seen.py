@@ -12,7 +12,7 @@ from tinker_operator.api.reasons import Reason
 from tinker_operator.api.retention_spec import RetentionAction
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.core.inventory import CONFIRMED
-from tinker_operator.core.policy_group import Group, group_of
+from tinker_operator.core.policy_group import TRAINING_ONLY, Group, Kinds, group_of
 from tinker_operator.core.policy_references import References, followed_runs, run_key
 from tinker_operator.core.world import (
     Absent,
@@ -120,14 +120,15 @@ def gravity(fault: Fault) -> tuple[bool, str, str]:
     return not fault.needs_user, fault.reason, fault.message
 
 
-def as_group(one: Governed) -> Group:
-    """Returns the TrainingRun's checkpoints as far as they were listed."""
+def as_group(one: Governed, kinds: Kinds = TRAINING_ONLY) -> Group:
+    """Returns the TrainingRun's checkpoints of these kinds, as far as they were listed."""
     followed = followed_runs(one.run)
     current = one.run.status.training_run_id
     return group_of(
         {run_id: _listing(one, run_id) for run_id in followed},
         (view for run_id in followed if isinstance(view := one.views.get(run_id), ObservedRun)),
         (current,) if current is not None and one.run.spec.recovery.enabled else (),
+        kinds,
     )
 
 

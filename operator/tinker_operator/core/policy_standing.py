@@ -11,7 +11,7 @@ from tinker_operator.api.checkpoint_policy import CheckpointPolicy
 from tinker_operator.api.meta import ConditionStatus
 from tinker_operator.api.reasons import ConditionType, Reason
 from tinker_operator.api.retention_spec import RetentionAction
-from tinker_operator.core.conditions import Finding, Standing, standing_findings
+from tinker_operator.core.conditions import Finding, Standing, findings_of, standing_findings
 from tinker_operator.core.policy_seen import gravity
 from tinker_operator.core.world import Fault
 
@@ -19,6 +19,7 @@ _MESSAGE_LIMIT = 4096
 """Characters that metav1.Condition allows in a message."""
 _FAULT_LIMIT = 1024
 """Characters of a fault's message, so that the names beside it fit."""
+_TOLD_HERE = frozenset({ConditionType.STALLED, ConditionType.RECONCILING, ConditionType.READY, ConditionType.SYNCED})
 _NAMED_LIMIT = 5
 """TrainingRuns that a message names."""
 
@@ -52,7 +53,15 @@ class Verdict:
 
 
 def policy_findings(policy: CheckpointPolicy, facts: Facts) -> tuple[Finding, ...]:
-    """Returns Ready with its companion, and Synced: one legal set whatever the facts are."""
+    """Returns Ready with its companion, and Synced: one legal set whatever the facts are.
+
+    While a service has not been asked yet, as after a start of the operator, what was told before stands.
+    """
+    status = policy.status
+    unasked = any(fault.reason is Reason.OBSERVING for fault in facts.troubles.values())
+    told = findings_of(status.conditions) if status.observed_generation == policy.metadata.generation else ()
+    if unasked and told:
+        return tuple(finding for finding in told if finding.type in _TOLD_HERE)
     verdict = next(found for check in _CHECKS if (found := check(policy, facts)) is not None)
     return (*standing_findings(verdict.standing, verdict.reason, clipped(verdict.message)), _synced(facts))
 

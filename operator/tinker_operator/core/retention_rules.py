@@ -15,8 +15,9 @@ from tinker_operator.api.policy_status import KeepReason
 from tinker_operator.api.recovery_spec import Metric
 from tinker_operator.api.retention_spec import Retention
 from tinker_operator.core.metrics import metric_value, rank_of, tells
-from tinker_operator.core.policy_group import Group
+from tinker_operator.core.policy_group import Group, is_training
 from tinker_operator.core.policy_references import References
+from tinker_operator.core.policy_verdicts import Known, identity
 from tinker_operator.core.world import ObservedCheckpoint
 
 _MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
@@ -31,11 +32,13 @@ class Context:
         retention: The rules' numbers.
         references: What all TrainingRuns refer to.
         now: The time to judge at.
+        known: What the policy has proven; None where it proves nothing.
     """
 
     retention: Retention
     references: References
     now: datetime
+    known: Known | None = None
 
 
 Paths = AbstractSet[str]
@@ -129,8 +132,21 @@ def _newest_of_spans(newest_first: Sequence[ObservedCheckpoint], width: timedelt
 
 
 def _minimum_good(group: Group, context: Context) -> Paths:
-    good = [it for it in aged(group, context) if is_good(it, context)]
-    return paths_of(good[: context.retention.minimum_good])
+    """What was found bad does not count, and yet loses nothing by that: what the floor kept before stays, too."""
+    good = [it for it in aged(group, context) if is_training(it) and is_good(it, context)]
+    proven = [it for it in good if context.known is not None and identity(it) in context.known.good]
+    floor = context.retention.minimum_good
+    return {*paths_of(good[:floor]), *paths_of(proven[:floor])}
+
+
+def _not_validated(group: Group, context: Context) -> Paths:
+    """Whatever is newer than the floor of proven ones, and has no verdict yet: it may turn out to be the floor."""
+    missing, unknown = context.retention.minimum_good, set[str]()
+    for it in aged(group, context) if context.known is not None else ():
+        if missing and context.known is not None and is_training(it) and is_good(it, context):
+            missing -= identity(it) in context.known.good
+            unknown |= {it.path} if identity(it) not in context.known.good | context.known.bad else set()
+    return unknown
 
 
 def _no_metric(group: Group, context: Context) -> Paths:
@@ -166,6 +182,7 @@ RULES: Mapping[KeepReason, Keeper] = {
 
 GUARDS: Mapping[KeepReason, Keeper] = {
     KeepReason.MINIMUM_GOOD: _minimum_good,
+    KeepReason.NOT_VALIDATED: _not_validated,
     KeepReason.NO_METRIC: _no_metric,
     KeepReason.NO_STEP: _no_step,
 }

@@ -14,10 +14,11 @@ from tinker_operator.api.recovery_status import Cause
 from tinker_operator.api.run_spec import ManagementPolicy
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.core.attempts import with_status
-from tinker_operator.core.conditions import Finding, Standing, find_condition
+from tinker_operator.core.conditions import Finding, Standing, find_condition, findings_of
 from tinker_operator.core.creation import continue_creation
 from tinker_operator.core.decision import Decision, decision_findings, held_up, stalled
 from tinker_operator.core.farewell import FINALIZER, wants_finalizer
+from tinker_operator.core.freshness import judge_freshness, with_freshness
 from tinker_operator.core.hooks import with_calls
 from tinker_operator.core.identity import Binding, bind, origin_of, owner_of
 from tinker_operator.core.inventory import CONFIRMED
@@ -76,8 +77,24 @@ def plan_run(run: TrainingRun, seen: RunSeen, now: datetime) -> RunPlan:
         decision = _observed_only(current, binding, view, seen, now)
     else:
         decision = with_calls(current, _decide(current, binding, view, seen, now), seen.cluster_id, now)
-    observed = seen.inventory.observed_at is not None
-    return RunPlan(decision, decision_findings(decision, corrupted_finding(current, view), observed=observed))
+    if told := _told_before(run, seen):
+        return RunPlan(decision, told)
+    looked = seen.inventory.observed_at
+    held = None if run.spec.management_policy is ManagementPolicy.OBSERVE_ONLY else seen.schedule
+    fresh = judge_freshness(run, decision.journal, view, held, looked=looked, now=now)
+    findings = decision_findings(decision, corrupted_finding(current, view), observed=looked is not None)
+    return RunPlan(with_freshness(decision, fresh), (*findings, *fresh.findings))
+
+
+def _told_before(run: TrainingRun, seen: RunSeen) -> tuple[Finding, ...]:
+    """Returns what stands in status while it is all that can be said: an operator that starts has not looked yet.
+
+    It must not tell of a healthy run that it is not Ready, and write that to every object of the cluster.
+    """
+    unasked = seen.inventory.observed_at is None and seen.inventory.fault is None
+    status = run.status
+    told = status.observed_generation == run.metadata.generation and status.origin == origin_of(run)
+    return findings_of(status.conditions) if unasked and told else ()
 
 
 def _decide(run: TrainingRun, binding: Binding, view: RunView, seen: RunSeen, now: datetime) -> Decision:
@@ -123,7 +140,7 @@ def _unbound(run: TrainingRun, seen: RunSeen) -> Decision:
 
 def _blind(run: TrainingRun, fault: Fault, seen: RunSeen, now: datetime) -> Decision:
     ready = find_condition(run.status.conditions, ConditionType.READY)
-    since = seen.inventory.observed_at
+    since = seen.inventory.observed_at or seen.inventory.failing_since
     grace = timedelta(seconds=GRACE_POLLS * run.spec.poll_interval_seconds)
     was_ready = ready is not None and ready.status is ConditionStatus.TRUE and run.status.origin == origin_of(run)
     if ready is None or not was_ready or since is None or fault.needs_user:

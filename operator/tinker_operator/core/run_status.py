@@ -95,7 +95,8 @@ def _findings(plan: RunPlan, performed: tuple[Performed, ...]) -> tuple[Finding,
     before = plan.decision
     troubled = held_up(before.journal, before.reason, before.message, fault)
     corrupted = next(finding for finding in plan.findings if finding.type is ConditionType.CORRUPTED)
-    return decision_findings(troubled, corrupted, observed=True)
+    fresh = (finding for finding in plan.findings if finding.type is ConditionType.CHECKPOINT_FRESH)
+    return (*decision_findings(troubled, corrupted, observed=True), *fresh)
 
 
 def _folded(run: TrainingRun, one: Performed, now: datetime) -> TrainingRunStatus:

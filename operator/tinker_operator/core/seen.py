@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from tinker_operator.core.inventory import Inventory
+from tinker_operator.core.schedule import Deciding
 from tinker_operator.core.world import Answer, Question
 
 
@@ -33,12 +34,14 @@ class RunSeen:
         inventory: The snapshot of the object's connection.
         claimed_by: An older TrainingRun that follows the same run, as namespace/name; None when there is none.
         answers: Answers had so far in this round.
+        schedule: The schedule of a CheckpointPolicy that holds for it; None for none.
     """
 
     cluster_id: str
     inventory: Inventory = field(default_factory=Inventory)
     claimed_by: str | None = None
     answers: Mapping[Question, Answer] = field(default_factory=dict)
+    schedule: Deciding | None = None
 
     def ask(self, question: Question) -> Answer:
         """Returns the answer.

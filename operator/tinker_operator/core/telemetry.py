@@ -36,9 +36,15 @@ class EventReason(StrEnum):
     HOOK_FAILED = "HookFailed"
     HOOK_GIVEN_UP = "HookGivenUp"
     CHECKPOINTS_LEFT = "CheckpointsLeft"
+    CHECKPOINT_INVALID = "CheckpointInvalid"
+    CHECKPOINT_PROVEN = "CheckpointProven"
+    CHECKPOINT_PUBLISHED = "CheckpointPublished"
+    CHECKPOINT_UNPUBLISHED = "CheckpointUnpublished"
     SYNC_LOST = "SyncLost"
     SYNC_REGAINED = "SyncRegained"
     STALLED = "Stalled"
+    CHECKPOINT_OVERDUE = "CheckpointOverdue"
+    CHECKPOINTS_IN_TIME = "CheckpointsInTime"
 
 
 STEPS = {
@@ -83,6 +89,7 @@ def run_events(before: TrainingRunStatus, after: TrainingRunStatus) -> tuple[Tol
         *_handed_over(before, after),
         *_hooks(before, after),
         *_stalled(before.conditions, after.conditions),
+        *_freshness(before.conditions, after.conditions),
     )
 
 
@@ -230,3 +237,13 @@ def _stalled(before: tuple[Condition, ...], after: tuple[Condition, ...]) -> Ite
     if now is None or (was is not None and was.reason == now.reason) or now.reason == Reason.RECOVERY_EXHAUSTED:
         return
     yield Told(EventReason.STALLED, f"{now.reason}: {now.message}", warning=True)
+
+
+def _freshness(before: tuple[Condition, ...], after: tuple[Condition, ...]) -> Iterator[Told]:
+    was, now = _status(before, ConditionType.CHECKPOINT_FRESH), find_condition(after, ConditionType.CHECKPOINT_FRESH)
+    if now is None or was == now.status:
+        return
+    if now.status is ConditionStatus.FALSE:
+        yield Told(EventReason.CHECKPOINT_OVERDUE, now.message, warning=True)
+    elif now.status is ConditionStatus.TRUE and was is ConditionStatus.FALSE:
+        yield Told(EventReason.CHECKPOINTS_IN_TIME, "Training checkpoints appear again.")

@@ -21,23 +21,26 @@ _UNUSABLE = (config.ConfigException, OSError, ValueError, TypeError, LookupError
 """What the reader of a kubeconfig raises: it follows the file's structure without looking whether it is there."""
 
 
-async def load_credentials(kubeconfig: Path | None, monotonic: Monotonic = time.monotonic) -> Configuration:
+async def load_credentials(
+    kubeconfig: Path | None, monotonic: Monotonic = time.monotonic, *, context: str | None = None
+) -> Configuration:
     """The connection to the API server, with credentials that keep themselves fresh.
 
     Args:
         kubeconfig: A kubeconfig file, whose current context is used. None for the pod's service account or, outside a
             pod, the kubeconfig that kubectl would use.
         monotonic: Clock of the re-reading.
+        context: Context of the kubeconfig; None for its current one.
 
     Raises:
         CredentialsInvalid: There are none, or they cannot be used.
     """
     found = Configuration(host="")  # otherwise a cluster without a server would mean this machine
     try:
-        if kubeconfig is None and _in_pod():
+        if kubeconfig is None and context is None and _in_pod():
             config.load_incluster_config(found)  # type: ignore[no-untyped-call]  # half of the client has no types
         else:
-            await _load_kubeconfig(found, kubeconfig, monotonic)
+            await _load_kubeconfig(found, kubeconfig, context, monotonic)
     except _UNUSABLE as fault:
         raise credentials_invalid(kubeconfig, _reason(fault)) from None
     if found.tls_server_name:
@@ -47,9 +50,32 @@ async def load_credentials(kubeconfig: Path | None, monotonic: Monotonic = time.
     return found
 
 
-async def _load_kubeconfig(found: Configuration, kubeconfig: Path | None, monotonic: Monotonic) -> None:
+def namespace_of_context(kubeconfig: Path | None, context: str | None = None) -> str:
+    """The namespace that kubectl would use: that of the context, else `default`.
+
+    Args:
+        kubeconfig: As for `load_credentials`.
+        context: As for `load_credentials`.
+
+    Raises:
+        CredentialsInvalid: There is no such kubeconfig or context.
+    """
+    try:
+        contexts, current = config.list_kube_config_contexts(str(kubeconfig) if kubeconfig else None)  # type: ignore[no-untyped-call]  # half of the client has no types
+        found = {one["name"]: one["context"] for one in contexts}
+        chosen = found[context] if context is not None else current["context"]
+        return str(chosen.get("namespace") or "default")
+    except KeyError:
+        raise credentials_invalid(kubeconfig, f"has no context {context}") from None
+    except _UNUSABLE as fault:
+        raise credentials_invalid(kubeconfig, _reason(fault)) from None
+
+
+async def _load_kubeconfig(
+    found: Configuration, kubeconfig: Path | None, context: str | None, monotonic: Monotonic
+) -> None:
     path = str(kubeconfig) if kubeconfig else None
-    loader = await config.load_kube_config(path, client_configuration=found, persist_config=False)  # type: ignore[no-untyped-call]  # half of the client has no types
+    loader = await config.load_kube_config(path, context, client_configuration=found, persist_config=False)  # type: ignore[no-untyped-call]  # half of the client has no types
     read_at = monotonic()
 
     async def reread(configuration: Configuration) -> None:

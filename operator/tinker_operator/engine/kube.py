@@ -30,16 +30,17 @@ class KubeApi(ObjectApi):
     """
 
     @classmethod
-    async def connect(cls, kubeconfig: Path | None = None) -> Self:
+    async def connect(cls, kubeconfig: Path | None = None, context: str | None = None) -> Self:
         """A client with the credentials of a kubeconfig or of the pod's service account. Sends nothing yet.
 
         Args:
             kubeconfig: As for `load_credentials`.
+            context: As for `load_credentials`.
 
         Raises:
             CredentialsInvalid: There are none, or they cannot be used.
         """
-        credentials = await load_credentials(kubeconfig)
+        credentials = await load_credentials(kubeconfig, context=context)
         try:
             return cls(Transport(credentials))
         except (OSError, ValueError) as fault:  # ssl's own errors are of the former kind

@@ -37,7 +37,8 @@ def _mode(found: object) -> object:
 
 
 def _schedule(found: object) -> object:
-    return found if isinstance(found, dict) else {}
+    # What is no object is no schedule either, and not the same as none: a loop goes on by the last one it understood.
+    return found if isinstance(found, dict) else {} if found is None else {"unreadable": found}
 
 
 class _Document(BaseModel):

@@ -5,9 +5,9 @@ going on always means a new run made from a checkpoint.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import tinker
 
@@ -22,6 +22,7 @@ RESUMED_AT: Final = "tinker-operator.dev/resumed-at"
 STEP: Final = "step"
 """Metadata key of a checkpoint: how many steps were done when it was saved."""
 
+_DIGITS: Final = 18
 _REFUSAL: Final = frozenset({400, 404, 410, 422})
 
 
@@ -37,6 +38,8 @@ class Resumed:
         checkpoint: Where the weights came from; None for a fresh run.
         fresh: Whether the run started from the base model.
         mode: How a lost run comes back, as the hand-over says it.
+        schedule: When to save, as the hand-over says it; empty where it does not.
+        saved: What the checkpoints up to this one say of themselves, as far as they are of the same run.
     """
 
     training_client: tinker.TrainingClient
@@ -46,6 +49,8 @@ class Resumed:
     checkpoint: str | None
     fresh: bool
     mode: Mode = Mode.RECREATE
+    schedule: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    saved: tuple[Mapping[str, str], ...] = field(default=(), compare=False)
 
 
 def wall_clock() -> datetime:
@@ -115,7 +120,7 @@ def resume(
         tinker.TinkerError: When the service refuses.
     """
     follow = handover or current_hand_over(source or source_from(), attempt=attempt_from())
-    attempt, mode = (follow.attempt, follow.mode) if follow else (0, Mode.RECREATE)
+    attempt, mode, schedule = (follow.attempt, follow.mode, follow.schedule) if follow else (0, Mode.RECREATE, {})
     metadata = _metadata(user_metadata or {}, follow, clock)
     path, with_optimizer = checkpoint, restore_optimizer
     if follow and follow.checkpoint:
@@ -130,12 +135,14 @@ def resume(
             train_unembed=train_unembed,
             user_metadata=metadata,
         ).result()
-        return Resumed(client, client.model_id, 0, attempt, None, fresh=True, mode=mode)
+        return Resumed(client, client.model_id, 0, attempt, None, fresh=True, mode=mode, schedule=schedule)
     rest = rest_client or tinker.RestClient()
-    start_step = step_of(_find(path, rest))
+    found, listed = _find(path, rest)
+    start_step = step_of(found)
     _require_fit(path, rest, base_model=base_model, lora_rank=lora_rank)
     client = _restore(service_client, path, with_optimizer=with_optimizer, metadata=metadata)
-    return Resumed(client, client.model_id, start_step, attempt, path, fresh=False, mode=mode)
+    saved = _saved_before(start_step, listed)
+    return Resumed(client, client.model_id, start_step, attempt, path, False, mode, schedule, saved)
 
 
 def _metadata(own: Mapping[str, str], follow: HandOver | None, clock: Callable[[], datetime]) -> dict[str, str]:
@@ -170,7 +177,7 @@ def _blames_the_request(error: tinker.APIStatusError | tinker.RequestFailedError
     return error.category is tinker.types.RequestErrorCategory.User
 
 
-def _find(path: str, rest: tinker.RestClient) -> tinker.Checkpoint:
+def _find(path: str, rest: tinker.RestClient) -> tuple[tinker.Checkpoint, list[tinker.Checkpoint]]:
     # No call of the service returns a single checkpoint: its run's list is what there is.
     try:
         run = tinker.ParsedCheckpointTinkerPath.from_tinker_path(path).training_run_id
@@ -179,8 +186,19 @@ def _find(path: str, rest: tinker.RestClient) -> tinker.Checkpoint:
         raise _gone(path) from error
     for checkpoint in listed:
         if checkpoint.tinker_path == path:
-            return checkpoint
+            return checkpoint, listed
     raise _gone(path)
+
+
+def _saved_before(step: int, listed: list[tinker.Checkpoint]) -> tuple[Mapping[str, str], ...]:
+    # What the lost run saved later is of a way that the training does not go.
+    told = (one.user_metadata or {} for one in listed)
+    return tuple(one for one in told if _is_step(text := one.get(STEP, "")) and int(text) <= step)
+
+
+def _is_step(text: str) -> bool:
+    # What is longer is no number of steps, and too long for int() some day.
+    return text.isdecimal() and len(text) <= _DIGITS
 
 
 def _require_fit(path: str, rest: tinker.RestClient, *, base_model: str, lora_rank: int) -> None:

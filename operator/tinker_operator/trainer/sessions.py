@@ -83,17 +83,28 @@ class TrainingSession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool:
-        """Swallows an error that ends this run and not the training.
+        """Makes the save that the schedule keeps for the end, and swallows an error that ends this run alone.
 
         That is one by which the service confirms that the run is corrupted, and a `Superseded` whose attempt this very
         loop is to carry on. Every other error goes on up.
         """
+        closing = self._closed() if error is None else None
         if self.watch:
             self.watch.stop()
-        if not isinstance(error, Exception) or not self._is_lost_by(error):
-            return False
-        self.lost = RunLost(self.run.training_run_id, error_class=type(error).__name__)
-        return True
+        met = error or closing
+        if isinstance(met, Exception) and self._is_lost_by(met):
+            self.lost = RunLost(self.run.training_run_id, error_class=type(met).__name__)
+            return True
+        if closing is not None:
+            raise closing
+        return False
+
+    def _closed(self) -> Exception | None:
+        try:
+            self.checkpointer.close()
+        except Exception as error:  # noqa: BLE001  # the loss of a run shows in its last save as in any other
+            return error
+        return None
 
     def _is_lost_by(self, error: Exception) -> bool:
         return error.handover.open_to_this_loop if isinstance(error, Superseded) else self.is_lost(error)
@@ -132,7 +143,7 @@ def training_sessions(
         service_client: Makes the runs.
         base_model: Model of the training.
         lora_rank: Rank of the adapter.
-        save_every: Steps from one checkpoint to the next.
+        save_every: Steps from one checkpoint to the next, where no CheckpointPolicy says when to save.
         seed: Seed of a fresh adapter.
         source: Where hand-overs come from; None means what `source_from()` finds.
         checkpoint: Where to start from while no hand-over names a checkpoint; None means the base model.
@@ -192,9 +203,10 @@ def _next(mode: Mode, lost: RunLost, wait: Callable[..., HandOver], attempt: int
 def _session(
     run: Resumed, rest: tinker.RestClient, *, save: Callable[..., Checkpointer], watch: Callable[..., HandOverWatch]
 ) -> TrainingSession:
-    watching = watch(training_run_id=run.training_run_id, attempt=run.attempt)
+    watching = watch(training_run_id=run.training_run_id, attempt=run.attempt, schedule=run.schedule)
     is_lost = partial(is_run_lost, training_run_id=run.training_run_id, rest_client=rest)
-    return TrainingSession(run, save(run.training_client, guard=watching.check), is_lost, watching)
+    checkpointer = save(run.training_client, guard=watching.check, schedule=watching.schedule, history=run.saved)
+    return TrainingSession(run, checkpointer, is_lost, watching)
 
 
 def _later(

@@ -6,9 +6,9 @@ Started by each session, and by loops that are built on `resume`; the loop asks 
 import logging
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from tinker_operator.trainer.errors import Superseded, TrainerError
 from tinker_operator.trainer.handover import HandOver
@@ -33,6 +33,7 @@ class HandOverWatch:
         attempt: The attempt that it followed.
         every_seconds: Time between two looks, spread by a fifth so that many loops do not look at once.
         on_superseded: Called once in the loop's own thread, before `check` raises for the first time.
+        schedule: What the hand-over said of saves when the run was made, `Resumed.schedule`.
         chance: Random numbers from 0 to 1, for the spread.
     """
 
@@ -44,6 +45,7 @@ class HandOverWatch:
         attempt: int,
         every_seconds: float = LOOK_SECONDS,
         on_superseded: Callable[[Superseded], object] | None = None,
+        schedule: Mapping[str, Any] | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._source = source
@@ -51,6 +53,7 @@ class HandOverWatch:
         self._attempt = attempt
         self._every_seconds = every_seconds
         self._on_superseded = on_superseded
+        self._first_schedule = schedule or {}
         self._chance = chance
         self._stopped = threading.Event()
         self._troubled = False
@@ -72,6 +75,10 @@ class HandOverWatch:
             self._told = True
             self._on_superseded(error)
         raise error
+
+    def schedule(self) -> Mapping[str, Any]:
+        """When to save, by the newest document that was read; empty where it does not say. For `Checkpointer`."""
+        return self.latest.schedule if self.latest else self._first_schedule
 
     def look(self) -> None:
         """Look once. Whatever goes wrong is logged and not raised."""

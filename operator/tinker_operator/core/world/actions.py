@@ -103,6 +103,57 @@ class SetCheckpointTtl:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadWeights:
+    """Read what a checkpoint was trained as, to judge it.
+
+    Attributes:
+        path: Its path.
+        run_id: Run that it belongs to.
+        expected_time: Its time; one that is not listed with it any more is another checkpoint.
+        expected_size: Its size in bytes, likewise.
+    """
+
+    path: str
+    run_id: str
+    expected_time: datetime | None
+    expected_size: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PublishCheckpoint:
+    """Let everybody read a checkpoint, if it is still the one that was chosen, private, and wanted still.
+
+    Attributes:
+        path: Its path.
+        run_id: Run that it belongs to.
+        expected_time: Its time when it was chosen; another time now means another checkpoint: not published.
+        expected_size: Its size in bytes, likewise.
+    """
+
+    path: str
+    run_id: str
+    expected_time: datetime | None
+    expected_size: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnpublishCheckpoint:
+    """Take a checkpoint back that this policy made public, if it is still that one.
+
+    Attributes:
+        path: Its path.
+        run_id: Run that it belongs to.
+        expected_time: Its time when it was published; another time now means another checkpoint: left as it is.
+        expected_size: Its size in bytes, likewise.
+    """
+
+    path: str
+    run_id: str
+    expected_time: datetime | None
+    expected_size: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class InspectExport:
     """Export the run that holds a checkpoint, look into the tensors, delete the export.
 
@@ -180,6 +231,9 @@ Action = (
     | WriteHandOver
     | DeleteCheckpoint
     | SetCheckpointTtl
+    | ReadWeights
+    | PublishCheckpoint
+    | UnpublishCheckpoint
     | InspectExport
     | CreateTrainerJob
     | DeleteTrainerJob

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tinker_operator.core.world.actions import Action
-from tinker_operator.core.world.observations import Fault
+from tinker_operator.core.world.observations import Fault, WeightsSeen
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,26 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class PreconditionFailed:
-    """The checkpoint is not the one that was judged, or not due any more, or gone: nothing was deleted."""
+    """The checkpoint is not the one that was judged, or not due any more, or gone: nothing was done."""
 
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsRead:
+    """This is what the checkpoint was trained as."""
+
+    weights: WeightsSeen
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointMissing:
+    """It is listed, and the service says that it does not have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotWanted:
+    """It was planned, and nobody wants it any more; nothing was done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +100,9 @@ Outcome = (
     | StillPending
     | Done
     | PreconditionFailed
+    | WeightsRead
+    | CheckpointMissing
+    | NotWanted
     | Unsound
     | HookFailed
     | Fault
