@@ -97,3 +97,27 @@ def test_an_object_that_came_again_between_two_scrapes_begins_anew() -> None:
     book.tell(KEEP, "9", None, {})
     assert book.figures == {}
     assert book.deletions[KEEP] == dict.fromkeys(DueRule, 0)
+
+
+def test_verdicts_and_exports_are_counted_as_status_has_them() -> None:
+    """Also by a replica that has made no pass."""
+    store = Store()
+    record = {"path": "tinker://r/weights/x", "trainingRun": "sft", "target": "s3://b/p", "job": "export-1"}
+    status = {
+        "validation": {"counts": {"Good": 4, "NotLoadable": 1}, "unvalidated": 2},
+        "exports": [{**record, "state": "Succeeded"}, {**record, "state": "Succeeded"}, {**record, "state": "Failed"}],
+    }
+    spec = {"selector": {"matchLabels": {}}, "retention": {"keepLast": 1}}
+    store.apply(KEEP.kind, obj(KEEP, "1", spec=spec, status=status))
+    shown = series(store, FigureBook())
+
+    where = 'namespace="lab",policy="keep"'
+    assert [line for line in shown if "validated" in line] == [
+        f'tinker_operator_policy_validated_checkpoints{{{where},verdict="Good"}} 4.0',
+        f'tinker_operator_policy_validated_checkpoints{{{where},verdict="NotLoadable"}} 1.0',
+        f'tinker_operator_policy_validated_checkpoints{{{where},verdict="Unvalidated"}} 2.0',
+    ]
+    assert [line for line in shown if "exports" in line] == [
+        f'tinker_operator_policy_exports{{{where},state="Failed"}} 1.0',
+        f'tinker_operator_policy_exports{{{where},state="Succeeded"}} 2.0',
+    ]

@@ -4,6 +4,7 @@ The controller tells the figures of each pass; they are shown for the objects th
 scrape. Labels are names of objects and members of closed lists, so there are no more series than objects times reasons.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
@@ -11,8 +12,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from tinker_operator.api.policy_status import DueRule, KeepReason
-from tinker_operator.controllers.objects import CHECKPOINT_POLICIES, TRAINING_RUNS, training_runs
+from tinker_operator.controllers.objects import CHECKPOINT_POLICIES, TRAINING_RUNS, checkpoint_policies, training_runs
 from tinker_operator.core.policy_figures import Amount, Figures
+from tinker_operator.core.policy_judgement import policy_key
 from tinker_operator.engine.keys import ObjectKey
 from tinker_operator.engine.store import Store
 
@@ -86,6 +88,7 @@ class PolicyCollector(Collector):
             unseen.add_metric([key.namespace, key.name], its.unseen)
         yield unseen
         yield self._deleted()
+        yield from self._concerns()
         yield self._newest()
 
     def _deleted(self) -> Metric:
@@ -98,6 +101,26 @@ class PolicyCollector(Collector):
             for rule, count in counted.items():
                 family.add_metric([key.namespace, key.name, str(rule)], count)
         return family
+
+    def _concerns(self) -> Iterator[Metric]:
+        """What stands in status of the concerns beside retention."""
+        validated = GaugeMetricFamily(
+            f"{_PREFIX}_validated_checkpoints",
+            "Checkpoints that background validation has proven, by verdict, and those still to be proven.",
+            labels=(*_POLICY, "verdict"),
+        )
+        exports = GaugeMetricFamily(
+            f"{_PREFIX}_exports", "Exports of checkpoints that the service lists, by state.", labels=(*_POLICY, "state")
+        )
+        for policy in sorted(checkpoint_policies(self._store), key=policy_key):
+            where, section = list(policy_key(policy)), policy.status.validation
+            counts = {**section.counts, "Unvalidated": section.unvalidated} if section is not None else {}
+            for verdict, count in sorted(counts.items()):
+                validated.add_metric([*where, verdict], count)
+            for state, count in sorted(Counter(it.state for it in policy.status.exports).items()):
+                exports.add_metric([*where, str(state)], count)
+        yield validated
+        yield exports
 
     def _newest(self) -> Metric:
         family = GaugeMetricFamily(
