@@ -570,3 +570,34 @@ def test_a_watch_gives_the_newest_schedule_and_first_that_of_the_start(handover_
 
     first, newest = {"strategy": "Last"}, {"strategy": "All"}
     assert seen == [first, first, first, newest, newest, {}]
+
+
+def test_a_loop_that_never_tells_an_epoch_saves_at_its_own_pace_at_last() -> None:
+    """After ten times its own distance of five steps: a schedule that it cannot keep must not end all saves."""
+    assert Training({"strategy": "Epoch", "saveEvery": 1}).steps(62) == [50, 55, 60]
+
+
+def test_a_save_that_is_owed_survives_an_edit_that_says_nothing_of_when() -> None:
+    """It is made after the interval, or at the end."""
+    training = Training({"strategy": "Epoch", "saveEvery": 1, "minIntervalSeconds": 3600})
+    training.checkpointer.save_now(1, {})
+    training.clock.sleep(3000)
+    assert training.checkpointer.epoch_end(1, 100, {}) is None
+    training.word = {**training.word, "ttlSeconds": 864000}
+    training.clock.sleep(3000)
+
+    assert training.checkpointer.step(101, {}) is not None
+
+
+def test_a_save_that_is_owed_is_made_when_the_loop_is_asked_to_end_within_a_step() -> None:
+    """The check within a long step leaves it to the end of the step."""
+    training, reached = Training(OWED), []
+    training.steps(4)
+    with training_loop(end=End()):
+        terminate()
+        training.checkpointer.check()
+        reached.append("the end of the step")
+        training.steps(1, first=5)
+
+    assert list(training.run.checkpoints) == ["step-000002", "step-000005"]
+    assert reached

@@ -135,7 +135,7 @@ class Checkpointer:
             Terminated: When SIGTERM arrived, unless that step is saved at its end.
         """
         self._guard()
-        if not self._saves_the_last(self._schedule.now()):
+        if not (self._saves_the_last(self._schedule.now()) or self._turns.owed):
             check_terminated()
 
     def save_now(self, step: int, metrics: Mapping[str, float]) -> str:

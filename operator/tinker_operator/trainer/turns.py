@@ -12,6 +12,8 @@ from typing import Final
 from tinker_operator.trainer.schedule import BestMode, Schedule, ScheduleMetric, Strategy
 
 _LOG: Final = logging.getLogger(__name__)
+PATIENCE_LIMIT: Final = 10
+"""So many times its own distance a loop trains by a schedule that it tells nothing of, before its own pace counts."""
 
 
 class Extremes:
@@ -74,6 +76,8 @@ class Turns:
         was best then is gone by that time, so an improvement is not owed: what is better than all that was saved
         comes again, or is no longer there to be saved.
 
+        A loop that has long not told what the schedule goes by saves at its own pace, or it would save no more at all.
+
         Args:
             schedule: The schedule that holds.
             step: Steps that are done.
@@ -81,9 +85,12 @@ class Turns:
             metrics: What was measured.
         """
         if schedule != self._schedule:
-            self._schedule, self.owed, self._deaf_for = schedule, False, 0
+            self._schedule, self._deaf_for = schedule, 0
+            self.owed = self.owed and schedule.strategy not in {Strategy.BEST, Strategy.LAST}
         self._listen(schedule, epoch, metrics)
-        regular = self.owed or _is_regular(schedule, step, epoch)
+        lost = self._deaf_for >= PATIENCE_LIMIT * self._patience
+        unheard = lost and step % self._patience == 0
+        regular = self.owed or unheard or _is_regular(schedule, step, epoch)
         if self._saved_at is not None and self._monotonic() - self._saved_at < schedule.min_interval_seconds:
             self.owed = regular
             return False
