@@ -6,15 +6,30 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.concern_world import DOWN, NEW, OLD, REFUSED, Game, asking, proving, service
-from tests.core.strategies_policy import NOW, checkpoint, policy
+from tests.core.concern_world import BASE, DOWN, NEW, OLD, REFUSED, Game, asking, proving, service
+from tests.core.strategies_policy import NOW, checkpoint, policy, training_run
 
 from tinker_operator.api.publish_spec import Publish
+from tinker_operator.api.reasons import ConditionType
 from tinker_operator.api.recovery_spec import Metric, MetricMode, ValidationLevel
 from tinker_operator.api.retention_spec import KeepBest
+from tinker_operator.api.validation_status import PublishedCheckpoint, PublishingStatus
 from tinker_operator.core import policy_publishing
+from tinker_operator.core.policy import plan_policy
+from tinker_operator.core.policy_concern import Returned
+from tinker_operator.core.policy_publishing import next_publishing, plan_publishing
+from tinker_operator.core.policy_references import references
+from tinker_operator.core.policy_seen import Governed, PolicySeen
 from tinker_operator.core.telemetry import EventReason
-from tinker_operator.core.world import ObservedCheckpoint, PublishCheckpoint, UnpublishCheckpoint
+from tinker_operator.core.world import (
+    CheckpointsOf,
+    Done,
+    Fault,
+    ObservedCheckpoint,
+    ObservedRun,
+    PublishCheckpoint,
+    UnpublishCheckpoint,
+)
 
 pytestmark = pytest.mark.pure
 
@@ -233,3 +248,83 @@ def _happens(game: Game, action: str, number: int, theirs: set[str]) -> None:
         case "delete":
             for path in list(remote.listed)[:1]:
                 del remote.listed[path]
+
+
+def test_a_training_run_that_loses_its_status_does_not_lose_its_publication() -> None:
+    """Deleted and applied again it is not bound for a while; what is public is taken back when it is asked for."""
+    game = Game(LATEST, service(OLD)).rest()
+    bound = game.run
+    game.run = training_run(current=None, lineage=())
+    game.look()
+    game.run = bound
+    game.policy = asking(game.policy, publish=Publish.NONE)
+
+    assert game.rest().service.public() == set()
+
+
+def test_what_a_run_that_is_left_behind_has_public_is_taken_back() -> None:
+    """The TrainingRun follows another run now, whose listing says nothing of it."""
+    game = Game(LATEST, service(OLD)).rest()
+    game.run = training_run(current="r2", lineage=("r2",))
+
+    assert game.rest().service.public() == set()
+
+
+def test_a_publication_that_the_service_does_late_is_the_policys_own() -> None:
+    """Its answer was lost, and it took effect between the next listing and the next call."""
+    game = Game(LATEST, service(NEW))
+    game.look()
+    game.service.down = DOWN
+    game.look()
+    game.service.down = None
+    game.now += timedelta(minutes=1)
+    stale = game.seen()
+    game.resaved(NEW.path, public=True)
+    game._pass(stale, plan_policy(game.policy, stale, game.now))
+    game.now += timedelta(minutes=1)
+    game.policy = asking(game.policy, publish=Publish.NONE)
+
+    assert game.rest().service.public() == set()
+
+
+def test_one_that_cannot_be_taken_back_holds_up_no_other() -> None:
+    """Its key is gone, for ever; those of other TrainingRuns are taken back all the same."""
+    listed = {"r1": checkpoint("a", 2, public=True), "r2": checkpoint("b", 2, run_id="r2", public=True)}
+    runs = [training_run(name, current=key, lineage=(key,)) for name, key in (("one", "r1"), ("two", "r2"))]
+    entries = tuple(
+        PublishedCheckpoint(
+            path=it.path, time=it.time, size_bytes=it.size_bytes, training_run=run.metadata.name, public=True
+        )
+        for run, it in zip(runs, listed.values(), strict=True)
+    )
+    asked = asking(publish=Publish.NONE)
+    publishing = PublishingStatus(checkpoints=entries)
+    asked = asked.model_copy(update={"status": asked.status.model_copy(update={"publishing": publishing})})
+    now, taken = NOW, list[str]()
+    for _ in range(4):
+        governed = tuple(
+            Governed(run, {key: ObservedRun(key, BASE)}, {CheckpointsOf(key): (listed[key],)})
+            for run, key in zip(runs, listed, strict=True)
+        )
+        seen = PolicySeen(governed, (asked,), references(runs))
+        plan = plan_publishing(asked, seen, plan_policy(asked, seen, now), now)
+        returned = list[Returned]()
+        for errand in plan.errands:
+            returned.append(Returned(errand, REFUSED if errand.training_run == "one" else Done()))
+            if isinstance(returned[-1].outcome, Fault):
+                break
+            taken.append(errand.training_run)
+        section = next_publishing(plan, returned, now)
+        asked = asked.model_copy(update={"status": asked.status.model_copy(update={"publishing": section})})
+        now += timedelta(minutes=15)
+
+    assert taken == ["two"]
+
+
+def test_published_is_not_true_of_what_was_not_looked_at() -> None:
+    """Nothing is public, and nobody knows."""
+    game = Game(LATEST, service(NEW), blind=True)
+    for _ in range(3):
+        game.look()
+
+    assert game.condition(ConditionType.PUBLISHED)[0] == "Unknown"

@@ -6,13 +6,26 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.concern_world import BASE, DOWN, NEW, OLD, Game, proving, service
+from tests.core.concern_world import BASE, DOWN, NEW, OLD, Game, asking, proving, service
 from tests.core.strategies_policy import HOUR, NOW, checkpoint
 
 from tinker_operator.api.meta import OWNER_KEY, VALIDATES_KEY
 from tinker_operator.api.recovery_spec import ValidationLevel
+from tinker_operator.api.retention_spec import CheckpointType
+from tinker_operator.core import policy_findings, policy_validation
 from tinker_operator.core.telemetry import EventReason
-from tinker_operator.core.world import BackendFailed, FinishSession, InspectExport, OpenSession, ReadWeights, RestoreRun
+from tinker_operator.core.world import (
+    Action,
+    BackendFailed,
+    CheckpointKind,
+    FinishSession,
+    InspectExport,
+    ObservedCheckpoint,
+    OpenSession,
+    Outcome,
+    ReadWeights,
+    RestoreRun,
+)
 
 pytestmark = pytest.mark.pure
 
@@ -210,3 +223,56 @@ def test_deaths_change_neither_verdicts_nor_leave_a_session(
     assert game.verdicts() == expected
     assert not any(game.service.sessions.values())
     assert game.run.status.base_model == BASE
+
+
+@pytest.mark.parametrize("level", [METADATA, LOAD])
+def test_more_checkpoints_than_status_remembers_are_not_proven_again_and_again(
+    level: ValidationLevel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newest are proven, once; the rest are left."""
+    for module in (policy_findings, policy_validation):
+        monkeypatch.setattr(module, "FINDINGS_LIMIT", 5)
+    game = Game(proving(level), service(*(checkpoint(f"c{hours}", hours) for hours in range(1, 9))))
+    for _ in range(200):
+        game.look()
+        game.now += HOUR / 60
+    asked = Counter(
+        it.path if isinstance(it, ReadWeights) else it.checkpoint
+        for it in game.service.asked
+        if isinstance(it, ReadWeights | RestoreRun)
+    )
+
+    assert len(game.verdicts()) == 5
+    assert max(asked.values()) <= 2, "once for the metadata and once for the load"
+    assert game.wake is None
+
+
+def test_a_sampler_is_not_proven() -> None:
+    """It cannot be loaded for training, and that says nothing against it."""
+    asked = proving(LOAD)
+    types = (CheckpointType.TRAINING, CheckpointType.SAMPLER)
+    asked = asking(asked, retention=asked.spec.retention.model_copy(update={"checkpoint_types": types}))
+    sampler = ObservedCheckpoint(
+        "tinker://r1/sampler_weights/s", "r1", kind=CheckpointKind.SAMPLER, time=NOW - HOUR / 2, size_bytes=10
+    )
+    game = Game(asked, service(NEW, sampler, broken={sampler.path})).rest()
+
+    assert game.condition("Validated")[0] == "True"
+
+
+def test_those_that_always_meet_trouble_starve_no_other() -> None:
+    """Two of them, so that putting the last one at the end is not enough."""
+    saved = [checkpoint(name, hours) for hours, name in enumerate("abcd", 1)]
+    game = Game(proving(METADATA), service(*saved))
+    sound = game.service.perform
+
+    def perform(action: Action) -> Outcome:
+        troubled = isinstance(action, ReadWeights) and action.path in {saved[0].path, saved[1].path}
+        return DOWN if troubled else sound(action)
+
+    game.service.perform = perform  # type: ignore[method-assign]  # a service that fails for two of them alone
+    for _ in range(40):
+        game.look()
+        game.now += HOUR / 4
+
+    assert game.verdicts() == {saved[2].path: "Good", saved[3].path: "Good"}

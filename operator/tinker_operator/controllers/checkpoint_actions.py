@@ -136,7 +136,10 @@ async def unpublish_checkpoint(action: UnpublishCheckpoint, client: TinkerClient
 async def _as_expected(
     action: ReadWeights | PublishCheckpoint | UnpublishCheckpoint, client: TinkerClient
 ) -> ObservedCheckpoint | PreconditionFailed:
-    listed = {one.tinker_path: one for one in await client.checkpoints(action.run_id)}
+    try:
+        listed = {one.tinker_path: one for one in await client.checkpoints(action.run_id)}
+    except NotFound:
+        return PreconditionFailed(f"{action.path} is gone, and its run.")
     present = listed.get(action.path)
     if present is None:
         return PreconditionFailed(f"{action.path} is gone.")

@@ -12,7 +12,7 @@ from tinker_operator.api.publish_spec import Publish
 from tinker_operator.api.reasons import ConditionType, Reason
 from tinker_operator.api.recovery_status import Verdict
 from tinker_operator.api.validation_status import CheckpointFinding, PolicyValidationStatus, PublishingStatus
-from tinker_operator.core.conditions import Finding
+from tinker_operator.core.conditions import Finding, find_condition, findings_of
 from tinker_operator.core.policy_concern import cause_of, listed_names
 from tinker_operator.core.policy_publishing import PublishingPlan
 from tinker_operator.core.policy_standing import clipped
@@ -86,7 +86,19 @@ def _published(
             f"TrainingRuns without a checkpoint that can be published: {listed_names(plan.without)}. {_why(policy)}"
         )
         return FALSE, Reason.NOTHING_TO_PUBLISH, message
+    if plan.unseen is not None:
+        before = told_before(policy, ConditionType.PUBLISHED)
+        told = (before.status, before.reason, before.message) if before is not None else None
+        return told or (ConditionStatus.UNKNOWN, plan.unseen.reason, plan.unseen.message)
     return TRUE, Reason.PUBLISHED, f"The {asked} checkpoint of each governed run is public."
+
+
+def told_before(policy: CheckpointPolicy, kind: ConditionType) -> Finding | None:
+    """Returns what stands in status of this generation: while checkpoints cannot be seen there is no other news."""
+    condition = find_condition(policy.status.conditions, kind)
+    if condition is None or condition.observed_generation != policy.metadata.generation:
+        return None
+    return next(iter(findings_of((condition,))), None)
 
 
 def _why(policy: CheckpointPolicy) -> str:

@@ -7,6 +7,7 @@ from tinker_operator.api.recovery_spec import ValidationLevel
 from tinker_operator.api.recovery_status import VERDICT_MESSAGE_LIMIT, CandidateVerdict, Verdict
 from tinker_operator.api.validation_status import FINDINGS_LIMIT, CheckpointFinding, PolicyValidationStatus
 from tinker_operator.core.candidates import EXPIRY_MARGIN, listed_objection
+from tinker_operator.core.policy_group import is_training
 from tinker_operator.core.policy_judgement import Judged
 from tinker_operator.core.policy_standing import clipped
 from tinker_operator.core.policy_verdicts import Identity, identity
@@ -26,12 +27,16 @@ def staying(judged: Iterable[Judged], now: datetime) -> tuple[Judged, ...]:
         judged: What retention made of the checkpoints, newest first.
         now: For expiry.
     """
-    stay = [one for one in judged if isinstance(one.judgement, Kept) and _lasts(one.checkpoint, now)]
+    stay = [
+        one
+        for one in judged
+        if isinstance(one.judgement, Kept) and _lasts(one.checkpoint, now) and is_training(one.checkpoint)
+    ]
     newest: dict[str, Judged] = {}
     for one in stay:
         newest.setdefault(one.training_run, one)
     first = {one.checkpoint.path for one in newest.values()}
-    return (*newest.values(), *(one for one in stay if one.checkpoint.path not in first))
+    return (*newest.values(), *(one for one in stay if one.checkpoint.path not in first))[:FINDINGS_LIMIT]
 
 
 def _lasts(checkpoint: ObservedCheckpoint, now: datetime) -> bool:

@@ -16,7 +16,8 @@ from tinker_operator.core.policy import PolicyPlan
 from tinker_operator.core.policy_concern import Errand, Returned, seconds_until, set_back, waits
 from tinker_operator.core.policy_judgement import policy_key
 from tinker_operator.core.policy_publish_wish import Wish, lacks, listed_by_path, publisher_of, publishes, wish_of
-from tinker_operator.core.policy_seen import PolicySeen, governed_by
+from tinker_operator.core.policy_references import followed_runs
+from tinker_operator.core.policy_seen import PolicySeen, governed_by, gravity
 from tinker_operator.core.policy_verdicts import identity
 from tinker_operator.core.world import (
     Done,
@@ -42,6 +43,7 @@ class PublishingPlan:
         fresh: Whether the journal announces something that it did not before.
         without: TrainingRuns that have nothing to publish, by name.
         left_to: The older policies, as namespace/name, that publish of the same runs.
+        unseen: Why the checkpoints of some TrainingRun cannot be seen; None when all are.
     """
 
     entries: tuple[PublishedCheckpoint, ...] = ()
@@ -50,6 +52,7 @@ class PublishingPlan:
     fresh: bool = False
     without: tuple[str, ...] = ()
     left_to: tuple[str, ...] = ()
+    unseen: Fault | None = None
 
 
 def plan_publishing(policy: CheckpointPolicy, seen: PolicySeen, plan: PolicyPlan, now: datetime) -> PublishingPlan:
@@ -75,13 +78,16 @@ def plan_publishing(policy: CheckpointPolicy, seen: PolicySeen, plan: PolicyPlan
     }
     # A TrainingRun that is not governed any more still has the key to take back with; one that is gone has none.
     strays = {one.run.metadata.name: Wish(None, retracts=True) for one in seen.governed}
-    standing = _standing(section.checkpoints, {**strays, **wishes})
+    follows = {one.run.metadata.name: frozenset(followed_runs(one.run)) for one in seen.governed}
+    standing = _standing(section.checkpoints, {**strays, **wishes}, follows)
     waiting = waits(section.setback, now)
     wanted = _announced(standing, wishes)
     fresh = () if waiting else _room_for(standing, wanted)
     crowded_out = {it.training_run for it in wanted} - {it.training_run for it in _room_for(standing, wanted)}
-    errands = () if waiting else _errands(standing, {**strays, **wishes})
+    stuck = section.setback.path if section.setback is not None else None
+    errands = () if waiting else _errands(standing, {**strays, **wishes}, follows, stuck)
     asked = policy.spec.publish is not Publish.NONE
+    unseen = min(plan.gaps.values(), key=gravity, default=None)
     return PublishingPlan(
         entries=(*standing, *fresh),
         setback=section.setback,
@@ -89,6 +95,7 @@ def plan_publishing(policy: CheckpointPolicy, seen: PolicySeen, plan: PolicyPlan
         fresh=bool(fresh),
         without=tuple(name for name, wish in wishes.items() if lacks(wish) or name in crowded_out),
         left_to=tuple(sorted({"/".join(key) for key in winners.values() if key != own})) if asked else (),
+        unseen=unseen,
     )
 
 
@@ -109,6 +116,9 @@ def next_publishing(plan: PublishingPlan, returned: Iterable[Returned], now: dat
         match one.outcome:
             case Done() if isinstance(action, PublishCheckpoint) and key in entries:
                 entries[key], setback = entries[key].model_copy(update={"public": True}), None
+            case PreconditionFailed() if isinstance(action, PublishCheckpoint):
+                # It may be public by a call of ours that was answered late: the next listing tells.
+                setback = None
             case Done() | PreconditionFailed():
                 entries.pop(key, None)
                 setback = None
@@ -144,9 +154,11 @@ def publishing_wake(
     return AT_ONCE if plan.fresh or returned else None
 
 
-def _standing(entries: Iterable[PublishedCheckpoint], wishes: Mapping[str, Wish]) -> tuple[PublishedCheckpoint, ...]:
+def _standing(
+    entries: Iterable[PublishedCheckpoint], wishes: Mapping[str, Wish], follows: Mapping[str, frozenset[str]]
+) -> tuple[PublishedCheckpoint, ...]:
     """Returns the entries that stand: what was announced and is public is ours, what is gone or private is dropped."""
-    found = ((entry, wishes.get(entry.training_run)) for entry in entries)
+    found = ((entry, _wish_for(entry, wishes, follows)) for entry in entries)
     stood = (_stood(entry, wish) if wish is not None else entry for entry, wish in found)
     return tuple(it for it in stood if it is not None)
 
@@ -184,19 +196,36 @@ def _room_for(
     return (*moving, *coming[: max(0, PUBLISHED_LIMIT - len(known))])
 
 
-def _errands(standing: Iterable[PublishedCheckpoint], wishes: Mapping[str, Wish]) -> tuple[Errand, ...]:
-    publish: list[Errand] = []
-    retract: list[Errand] = []
+def _wish_for(
+    entry: PublishedCheckpoint, wishes: Mapping[str, Wish], follows: Mapping[str, frozenset[str]]
+) -> Wish | None:
+    """Listings of other runs say nothing of it: a TrainingRun that left its run takes it back, an unbound one waits."""
+    here, wish = follows.get(entry.training_run, frozenset()), wishes.get(entry.training_run)
+    return wish if wish is None or _run_of(entry.path) in here else Wish(None, retracts=bool(here))
+
+
+def _errands(
+    standing: Iterable[PublishedCheckpoint],
+    wishes: Mapping[str, Wish],
+    follows: Mapping[str, frozenset[str]],
+    stuck: str | None,
+) -> tuple[Errand, ...]:
+    """Returns what to do, beginning behind the one that met trouble, so that it holds up no other."""
+    publish: list[tuple[str, Errand]] = []
+    retract: list[tuple[str, Errand]] = []
     wanted = {identity(wish.target) for wish in wishes.values() if wish.target is not None}
     for entry in standing:
-        wish = wishes.get(entry.training_run)
+        wish = _wish_for(entry, wishes, follows)
         if wish is None:
             continue
         if identity(entry) in wanted:
-            publish += [] if entry.public or wish.target is None else [_publishing(entry)]
+            publish += [] if entry.public or wish.target is None else [(entry.path, _publishing(entry))]
         elif wish.retracts or (wish.target is not None and wish.target.public):
-            retract.append(_retracting(entry))
-    return (*publish[:CALLS_PER_PASS], *retract[:CALLS_PER_PASS])
+            retract.append((entry.path, _retracting(entry)))
+    every = (*publish, *retract)
+    last = next((place for place, (path, _) in enumerate(every) if path == stuck), -1)
+    turned = (*every[last + 1 :], *every[: last + 1])
+    return tuple(errand for _, errand in turned[: 2 * CALLS_PER_PASS])
 
 
 def _publishing(entry: PublishedCheckpoint) -> Errand:

@@ -146,7 +146,8 @@ def _todo(section: PolicyValidationStatus, plan: ValidationPlan) -> list[Judged]
     settled = {identity(it) for it in section.verdicts if stands(it, plan.level)}
     doubtful = section.setback.path if section.setback is not None else None
     left = [one for one in plan.staying or () if identity(one.checkpoint) not in settled]
-    return sorted(left, key=lambda one: one.checkpoint.path == doubtful)
+    last = next((place for place, one in enumerate(left) if one.checkpoint.path == doubtful), -1)
+    return [*left[last + 1 :], *left[: last + 1]]
 
 
 def _going_on(
