@@ -119,6 +119,18 @@ async def test_a_passing_trouble_of_the_api_server_takes_no_connection_away(
     assert services.inventory_of(TEAM).runs[run].agreeing == 2
 
 
+async def test_trouble_before_the_first_look_tells_since_when(services: Services, secrets: Secrets, wire: Wire) -> None:
+    """So that a healthy run keeps the patience that it has at any other time."""
+    secrets.entries["team"] = {"TINKER_API_KEY": wire.key}
+    secrets.trouble = KubeUnavailable("It is away.", "Wait.")
+    await services.refresh(TEAM, (), max_age_seconds=0)
+    assert services.inventory_of(TEAM).failing_since == NOW
+
+    secrets.trouble = None
+    await services.refresh(TEAM, (), max_age_seconds=0)
+    assert services.inventory_of(TEAM).failing_since is None
+
+
 async def test_a_rotated_key_is_never_seen_without_an_inventory(
     services: Services, secrets: Secrets, wire: Wire
 ) -> None:

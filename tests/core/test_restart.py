@@ -61,6 +61,16 @@ def test_a_first_look_that_fails_leaves_a_healthy_run_ready_for_three_polls() ->
     assert ready(game) == (ConditionStatus.FALSE, Reason.SERVER_FAULT)
 
 
+def test_a_key_that_cannot_be_read_at_first_leaves_a_healthy_run_ready_too() -> None:
+    """The API server did not answer once, for the Secret."""
+    game = restarted(playing())
+    unread = Fault(Reason.KUBERNETES_FAULT, "The API server did not answer.")
+    game.inventory = Inventory(fault=unread, failing_since=game.now)
+    game.round()
+
+    assert ready(game) == (ConditionStatus.TRUE, Reason.LIVE)
+
+
 def test_an_object_that_was_edited_meanwhile_is_observed_anew() -> None:
     """What was told of another generation says nothing of this one."""
     game = restarted(playing())

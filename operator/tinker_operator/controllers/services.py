@@ -62,6 +62,7 @@ class Services:
         self._by_credentials: dict[Credentials, Service] = {}
         self._by_account: dict[Account, Service | Fault] = {}
         self._used_by: dict[Account, Credentials] = {}
+        self._failing: dict[Account, datetime] = {}
 
     def of(self, account: Account) -> Service | Fault | None:
         """Returns the account's service, what is wrong with the account, or None before its first refresh."""
@@ -73,7 +74,7 @@ class Services:
             case Service() as service:
                 return service.inventory
             case Fault() as fault:
-                return Inventory(fault=fault)
+                return Inventory(fault=fault, failing_since=self._failing.get(account))
             case _:
                 return Inventory()
 
@@ -101,16 +102,19 @@ class Services:
         await self._look(service, watched, max_age_seconds)
         # Published after the look: with a rotated key, what the old one knew stands until the new one knows better.
         self._by_account[account] = service
+        self._failing.pop(account, None)
         await self._release(former)
 
     async def fail(self, account: Account, fault: Fault) -> None:
         """Takes the account's connection away and says why."""
         self._by_account[account] = fault
+        self._failing.setdefault(account, self._clock())
         await self._release(self._used_by.pop(account, None))
 
     async def forget(self, account: Account) -> None:
         """Drops an account that no object uses any more, and its connection with the last of them."""
         self._by_account.pop(account, None)
+        self._failing.pop(account, None)
         await self._release(self._used_by.pop(account, None))
 
     async def close(self) -> None:

@@ -65,7 +65,10 @@ def asked_for(
         checked_namespace("-n", namespace)
     if namespace is None and given.snapshot is None:
         namespace = namespace_of_context(*cluster)
-    return Asked(name, namespace, given.placed(namespace or "default"), as_of)
+    here = {it.metadata.namespace for it in given.snapshot.policies} if given.snapshot is not None else set()
+    if namespace is None and len(here) > 1 and not all(it.metadata.namespace for it in given.policies):
+        raise InvalidSettings("-f: a policy names no namespace and the dump has several: give one with -n")
+    return Asked(name, namespace, given.placed(namespace or next(iter(here), "default")), as_of)
 
 
 async def looked(
