@@ -203,7 +203,7 @@ async def perform(
         case WriteHandOver() if run is not None:
             return await write_hand_over(action, run, api)
         case CreateTrainerJob() if run is not None:
-            return await create_trainer_job(action, run, api)
+            return await create_trainer_job(action, run, api, client)
         case DeleteTrainerJob() if run is not None:
             return await delete_trainer_job(action, run, api)
         case _:

@@ -26,6 +26,7 @@ from tinker_operator.core.world import (
 from tinker_operator.engine.keys import KubeObject, ObjectKey, Resource
 from tinker_operator.engine.kube import KubeApi
 from tinker_operator.engine.kube_errors import KubeError, KubeForbidden, KubeRejected, ObjectGone, WriteConflict
+from tinker_operator.tinker.client import TinkerClient
 
 TRAINER_JOBS = Resource("batch", "v1", "jobs", "Job", selector=RUN_UID_LABEL)
 """The Jobs that were made for a TrainingRun, and no others of the cluster."""
@@ -62,15 +63,20 @@ async def _listed(resource: Resource, namespace: str, api: KubeApi) -> list[Kube
     return [obj async for obj in api.list_objects(resource, namespace)]
 
 
-async def create_trainer_job(action: CreateTrainerJob, run: TrainingRun, api: KubeApi) -> Outcome:
+async def create_trainer_job(
+    action: CreateTrainerJob, run: TrainingRun, api: KubeApi, client: TinkerClient | Fault
+) -> Outcome:
     """Makes the Job of an attempt; one that is there already and is this object's is the same Job.
 
     Args:
         action: Which one.
         run: The object that it is made for.
         api: The Kubernetes API.
+        client: The object's service: the Job asks the same one.
     """
-    job = trainer_job(run, action.name, action.attempt)
+    if isinstance(client, Fault):
+        return client
+    job = trainer_job(run, action.name, action.attempt, client.base_url)
     if isinstance(job, Fault):
         return job
     try:

@@ -36,7 +36,7 @@ class _Misshapen(Exception):
     """A part of the template is of another type than a Job has there."""
 
 
-def trainer_job(run: TrainingRun, name: str, attempt: int) -> Json | Fault:
+def trainer_job(run: TrainingRun, name: str, attempt: int, base_url: str | None = None) -> Json | Fault:
     """Returns the Job of an attempt, or what is wrong with the template; the template is not changed.
 
     Of the template's metadata, labels and annotations count, as with a CronJob. These defaults differ from those of
@@ -47,11 +47,12 @@ def trainer_job(run: TrainingRun, name: str, attempt: int) -> Json | Fault:
         run: The object.
         name: Name of the Job.
         attempt: Number of the attempt.
+        base_url: The service that the key is for; None where it is not known, and the Secret may tell.
     """
     template = run.spec.trainer.template if run.spec.trainer else {}
     try:
         metadata, spec = _object(template, "metadata"), _object(template, "spec")
-        job_spec = _job_spec(spec, run, attempt)
+        job_spec = _job_spec(spec, run, attempt, base_url)
         labels, annotations = (_object(metadata, field, "metadata.") for field in ("labels", "annotations"))
     except _Misshapen as error:
         return Fault(Reason.TRAINER_INVALID, f"spec.trainer.template.{error}.", needs_user=True)
@@ -69,14 +70,14 @@ def trainer_job(run: TrainingRun, name: str, attempt: int) -> Json | Fault:
     }
 
 
-def _job_spec(spec: Json, run: TrainingRun, attempt: int) -> Json:
+def _job_spec(spec: Json, run: TrainingRun, attempt: int, base_url: str | None) -> Json:
     for field in ONE_LOOP:
         if spec.get(field, 1) != 1:
             raise _Misshapen(f"spec.{field} is not 1, so two loops would train the same run. Remove it")
     pod = _object(spec, "template", "spec.")
     metadata = _object(pod, "metadata", "spec.template.")
     labels = {**_object(metadata, "labels", "spec.template.metadata."), **labels_of(run)}
-    pod_spec = _pod_spec(_object(pod, "spec", "spec.template."), run, attempt)
+    pod_spec = _pod_spec(_object(pod, "spec", "spec.template."), run, attempt, base_url)
     stays = (
         {"ttlSecondsAfterFinished": max(int(spec["ttlSecondsAfterFinished"]), SHORTEST_STAY)}
         if (isinstance(spec.get("ttlSecondsAfterFinished"), int))
@@ -93,9 +94,9 @@ def _job_spec(spec: Json, run: TrainingRun, attempt: int) -> Json:
     }
 
 
-def _pod_spec(spec: Json, run: TrainingRun, attempt: int) -> Json:
+def _pod_spec(spec: Json, run: TrainingRun, attempt: int, base_url: str | None) -> Json:
     told = _hand_over_variables(attempt)
-    key = _key_variables(run)
+    key = _key_variables(run, base_url)
     volume = {"name": VOLUME, "configMap": {"name": hand_over_name(run)}}
     where = "spec.template.spec."
     # What prepares the loop may look at the hand-over, too; the key is for what runs beside the loop alone.
@@ -132,15 +133,24 @@ def _hand_over_variables(attempt: int) -> dict[str, Json]:
     return {ATTEMPT_VARIABLE: {"value": str(attempt)}, HAND_OVER_VARIABLE: {"value": f"{FOLDER}/handover.json"}}
 
 
-def _key_variables(run: TrainingRun) -> dict[str, Json]:
-    """The key of the object's own Secret; the operator's own is not given away: without one the template brings it."""
+def _key_variables(run: TrainingRun, base_url: str | None) -> dict[str, Json]:
+    """The key of the object's own Secret; the operator's own is not given away: without one the template brings it.
+
+    The service goes with the key: an image's own default would send the key to another one.
+    """
     if run.spec.credentials_ref is None:
         return {}
     secret = run.spec.credentials_ref.name
     return {
         KEY_VARIABLE: {"valueFrom": {"secretKeyRef": {"name": secret, "key": KEY_VARIABLE}}},
-        URL_VARIABLE: {"valueFrom": {"secretKeyRef": {"name": secret, "key": URL_VARIABLE, "optional": True}}},
+        URL_VARIABLE: _service(secret, base_url),
     }
+
+
+def _service(secret: str, base_url: str | None) -> Json:
+    if base_url is not None:
+        return {"value": base_url.replace("$", "$$")}
+    return {"valueFrom": {"secretKeyRef": {"name": secret, "key": URL_VARIABLE, "optional": True}}}
 
 
 def _object(parent: Json, field: str, where: str = "") -> Json:
