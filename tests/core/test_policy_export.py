@@ -11,8 +11,10 @@ from tests.core.strategies_policy import NOW, checkpoint, deleted_paths, path, p
 from tinker_operator.api.checkpoint_policy import CheckpointPolicy
 from tinker_operator.api.export_spec import Export
 from tinker_operator.api.export_status import ExportRecord, ExportState
+from tinker_operator.api.meta import ConditionStatus
 from tinker_operator.api.policy_status import KeepReason
 from tinker_operator.api.reasons import ConditionType, Reason
+from tinker_operator.api.retention_spec import CheckpointType
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.core.conditions import find_condition
 from tinker_operator.core.export_job import export_job
@@ -22,12 +24,21 @@ from tinker_operator.core.policy_export import ATTEMPTS, JobFate, export_status,
 from tinker_operator.core.policy_references import references
 from tinker_operator.core.policy_seen import Governed, PolicySeen
 from tinker_operator.core.retention import Kept
-from tinker_operator.core.world import CheckpointsOf, Done, Fault, ObservedCheckpoint, ObservedRun, Performed
+from tinker_operator.core.world import (
+    CheckpointKind,
+    CheckpointsOf,
+    Done,
+    Fault,
+    ObservedCheckpoint,
+    ObservedRun,
+    Performed,
+)
 
 pytestmark = pytest.mark.pure
 BUCKET = {"s3": {"bucket": "models", "credentialsSecretRef": {"name": "store"}}}
 HUB = {"hub": {"repo": "team/math", "tokenSecretRef": {"name": "hub", "key": "token"}}}
 LISTING = (checkpoint("new", 1), checkpoint("old", 9), checkpoint("older", 10))
+SERVICE = "https://tinker.internal/$(HF_TOKEN)"
 BROKEN = Fault(Reason.KUBERNETES_FAULT, "No answer. Wait.")
 
 
@@ -61,8 +72,10 @@ class Rounds:
         if exports.due is not None:
             assert exports.due in self.policy.status.exports, "it stands in status before its Job is made"
             first = exports.due.job not in self.made
-            self.made += [exports.due.job] if first else []
-            exports = seen_to(exports, JobFate.MADE if first else self.ends(exports.due), self.now)
+            makes = first and exports.make
+            self.made += [exports.due.job] if makes else []
+            fate = JobFate.MADE if makes else JobFate.GONE if first else self.ends(exports.due)
+            exports = seen_to(exports, fate, self.now)
         status = next_policy_status(self.policy, seen, plan, performed, self.now)
         status = export_status(self.policy, exports, status, self.now)
         assert illegalities(self.policy.metadata.generation, status.observed_generation, status.conditions) == []
@@ -205,9 +218,123 @@ def test_keys_come_by_reference_and_never_in_arguments(to: object) -> None:
     export = asked.spec.export
     assert export is not None
     record = ExportRecord(path="tinker://r1/weights/$(HF_TOKEN)", training_run="sft", target="t", job="j")
-    job = export_job(asked, export, record, keyed_run(), "image")
+    job = export_job(asked, export, record, keyed_run(), image="image", base_url=SERVICE)
     (container,) = job["spec"]["template"]["spec"]["containers"]
     secrets = {it["name"] for it in container["env"] if "valueFrom" in it}
     assert {"TINKER_API_KEY"} | ({"HF_TOKEN"} if to is HUB else {"AWS_SECRET_ACCESS_KEY"}) <= secrets
-    assert {it["name"] for it in container["env"] if "value" in it} <= {"HOME", "TMPDIR", "HF_HOME", "AWS_REGION"}
+    plain = {it["name"]: it["value"] for it in container["env"] if "value" in it}
+    assert plain.keys() <= {"HOME", "TMPDIR", "HF_HOME", "AWS_REGION", "TINKER_BASE_URL"}
+    assert plain["TINKER_BASE_URL"] == "https://tinker.internal/$$(HF_TOKEN)", "the service that the key is for"
     assert "tinker://r1/weights/$$(HF_TOKEN)" in container["args"]
+
+
+def test_an_address_cannot_name_a_variable() -> None:
+    """The kubelet would put the key into it."""
+    asked = exporting("All", {"s3": {"bucket": "models", "endpointURL": "https://store.example/$(TINKER_API_KEY)"}})
+    export = asked.spec.export
+    assert export is not None
+    record = ExportRecord(path="tinker://r1/weights/x", training_run="sft", target="t", job="j")
+    job = export_job(asked, export, record, keyed_run(), image="image", base_url=SERVICE)
+
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert "https://store.example/$$(TINKER_API_KEY)" in container["args"]
+
+
+def edited(game: Rounds, asked: CheckpointPolicy) -> None:
+    """The user changes the policy."""
+    metadata = game.policy.metadata.model_copy(update={"generation": game.policy.metadata.generation + 1})
+    game.policy = game.policy.model_copy(update={"spec": asked.spec, "metadata": metadata})
+
+
+def test_a_suspended_policy_does_not_look_for_the_next_attempt() -> None:
+    """It would look again at once, for ever."""
+    game = Rounds(exporting("Latest"), ends=lambda _: JobFate.FAILED).many(3)
+    edited(game, exporting("Latest", suspend=True))
+    game.now += timedelta(hours=5)
+    game.many(3)
+
+    assert look_again(game.policy, game.policy.status, game.now) is None
+    assert game.reason() == Reason.EXPORT_FAILED
+
+
+def test_a_job_whose_making_was_not_written_down_is_watched_all_the_same() -> None:
+    """A crash after the making, and a newer checkpoint before the next look: no second Job beside the first."""
+    game = Rounds(exporting("Latest", HUB))
+    game.round()
+    before = game.policy
+    game.round()
+    assert len(game.made) == 1
+    game.policy, game.listing = before, (checkpoint("newer", 0.5), *LISTING)
+    game.round()
+
+    assert [it.state for it in game.policy.status.exports] == [ExportState.PENDING] or len(game.made) == 1
+    game.many()
+    assert game.there[-1] == path("r1", "newer")
+
+
+def test_an_export_that_is_taken_out_and_put_back_goes_on_with_its_job() -> None:
+    """And its checkpoint stays meanwhile."""
+    game = Rounds(exporting("Latest", HUB), ends=lambda _: JobFate.MADE).many(3)
+    edited(game, policy())
+    game.round()
+    assert [it.state for it in game.policy.status.exports] == [ExportState.RUNNING]
+    edited(game, exporting("Latest", HUB))
+    game.many(3)
+
+    assert len(game.made) == 1
+
+
+def test_only_training_checkpoints_are_exported() -> None:
+    """A sampler that was saved beside the newest is newer still, and cannot be downloaded."""
+    types = (CheckpointType.TRAINING, CheckpointType.SAMPLER)
+    sampler = ObservedCheckpoint(
+        "tinker://r1/sampler_weights/s",
+        "r1",
+        kind=CheckpointKind.SAMPLER,
+        time=NOW - timedelta(minutes=30),
+        size_bytes=1,
+    )
+    game = Rounds(exporting("Latest", checkpoint_types=types), (checkpoint("new", 1), sampler)).many()
+
+    assert game.there == [path("r1", "new")]
+
+
+def test_one_training_run_without_a_key_holds_up_no_other() -> None:
+    """Its export waits, and those of the others go on."""
+    runs = (training_run("a"), training_run("b", current="r2", lineage=("r2",)))
+    held = Fault(Reason.EXPORT_HELD_UP, "TrainingRun a names no Secret.", needs_user=True)
+    mine = {"r1": (checkpoint("x", 9),), "r2": (checkpoint("y", 1, run_id="r2"), checkpoint("z", 2, run_id="r2"))}
+    asked, now, made = exporting("All", keep_last=1), NOW, list[str]()
+    for _ in range(40):
+        governed = tuple(
+            Governed(run, {key: ObservedRun(key, "base")}, {CheckpointsOf(key): mine[key]})
+            for run, key in zip(runs, mine, strict=True)
+        )
+        seen = PolicySeen(governed, (asked,), with_exports(references(runs), (asked,), governed))
+        plan = plan_policy(asked, seen, now)
+        exports = plan_export(asked, plan, now)
+        if (due := exports.due) is not None:
+            first = due.job not in made
+            fate = held if due.training_run == "a" else JobFate.MADE if first else JobFate.SUCCEEDED
+            made += [due.job] if fate is JobFate.MADE else []
+            exports = seen_to(exports, fate, now)
+        status = export_status(asked, exports, next_policy_status(asked, seen, plan, (), now), now)
+        asked, now = asked.model_copy(update={"status": status}), now + timedelta(minutes=1)
+
+    assert len(made) == 2
+
+
+@pytest.mark.parametrize(
+    ("game", "status"),
+    [
+        pytest.param(Rounds(exporting("All"), BROKEN), ConditionStatus.UNKNOWN, id="nothing could be seen"),
+        pytest.param(Rounds(exporting("All", suspend=True)), ConditionStatus.FALSE, id="suspended"),
+    ],
+)
+def test_exported_is_not_true_of_what_was_not_looked_at(game: Rounds, status: ConditionStatus) -> None:
+    """Somebody may wait for it before the runs are removed."""
+    game.many(3)
+    found = find_condition(game.policy.status.conditions, ConditionType.EXPORTED)
+
+    assert found is not None
+    assert found.status == status

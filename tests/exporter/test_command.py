@@ -6,9 +6,11 @@ import signal
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from tests.exporter.exporting import SECRET_KEY, exported, result, started
 from tests.exporter.hub_server import TOKEN, HubServer, Repo
 from tests.exporter.s3_server import BUCKET, S3Server
+from tests.exporter.servers import serving
 from tests.tinker.conftest import World
 
 from tinker_operator.exporter import MANIFEST, folder_name
@@ -215,3 +217,37 @@ async def test_a_wrong_setting_is_one_line_and_status_two(
     done = exported(world, str(world.path()), tmp_path, *arguments)
     assert (done.returncode, len(done.stderr.splitlines()), done.stdout) == (2, 1, "")
     assert named in done.stderr
+
+
+async def test_files_of_somebody_else_on_the_hub_are_left_alone(
+    world: World, tmp_path: Path, hub: tuple[HubServer, str]
+) -> None:
+    """A repository that holds an adapter and no manifest: nothing is sent, status one."""
+    server, url = hub
+    mine = {"adapter_model.safetensors": b"mine", "README.md": b"---\nbase_model: x\n---\n"}
+    server.repos["team/math"] = Repo(True, {"main": dict(mine)})
+    done = exported(world, str(world.path()), tmp_path, "--to", "hub://team/math", "--endpoint-url", url)
+
+    assert done.returncode == 1
+    assert server.repos["team/math"].branches["main"] == mine
+
+
+async def test_an_upload_that_is_tried_again_shows_no_signed_address(world: World, tmp_path: Path) -> None:
+    """The library would write it to stderr, and so into the log of a Pod."""
+
+    class Flaky(HubServer):
+        failures = 1
+
+        async def _upload(self, request: web.Request) -> web.Response:
+            if self.failures:
+                self.failures -= 1
+                await request.read()
+                return web.Response(status=503)
+            return await super()._upload(request)
+
+    server = Flaky()
+    with serving(server.app()) as url:
+        done = exported(world, str(world.path()), tmp_path, "--to", "hub://team/math", "--endpoint-url", url)
+
+    assert (done.returncode, server.failures) == (0, 0), done.stderr
+    assert "signature=" not in done.stdout + done.stderr

@@ -29,7 +29,7 @@ from tinker_operator.controllers.objects import (
 )
 from tinker_operator.controllers.observer import answer
 from tinker_operator.controllers.policy_concerns import act_on_concerns, with_concerns
-from tinker_operator.controllers.shell import Shell
+from tinker_operator.controllers.shell import NOT_ASKED, Shell
 from tinker_operator.core.export_references import with_exports
 from tinker_operator.core.policy import PolicyPlan, conclude, next_policy_status, plan_policy, still_due
 from tinker_operator.core.policy_concern import soonest
@@ -113,7 +113,10 @@ async def _exported(shell: Shell, policy: CheckpointPolicy, plan: PolicyPlan) ->
         return exports
     runs = training_runs(shell.store, policy.metadata.namespace)
     run = next((it for it in runs if it.metadata.name == exports.due.training_run), None)
-    fate = await see_to_export(exports.due, policy, run, shell.api, shell.export_image)
+    client = shell.client_of(run) if run is not None else NOT_ASKED
+    fate = await see_to_export(
+        exports.due, policy, run, shell.api, image=shell.export_image, client=client, make=exports.make
+    )
     return seen_to(exports, fate, shell.clock())
 
 

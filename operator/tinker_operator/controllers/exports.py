@@ -11,12 +11,20 @@ from tinker_operator.core.world import Fault
 from tinker_operator.engine.keys import KubeObject, Resource
 from tinker_operator.engine.kube import KubeApi
 from tinker_operator.engine.kube_errors import KubeError, KubeRejected, WriteConflict
+from tinker_operator.tinker.client import TinkerClient
 
 JOBS = Resource("batch", "v1", "jobs", "Job")
 
 
 async def see_to_export(
-    record: ExportRecord, policy: CheckpointPolicy, run: TrainingRun | None, api: KubeApi, image: str | None
+    record: ExportRecord,
+    policy: CheckpointPolicy,
+    run: TrainingRun | None,
+    api: KubeApi,
+    *,
+    image: str | None,
+    client: TinkerClient | Fault,
+    make: bool,
 ) -> JobFate | Fault:
     """Makes the Job of an export that stands in status, or looks at it when it was made.
 
@@ -26,14 +34,16 @@ async def see_to_export(
         run: The TrainingRun of the checkpoint; None when it is gone.
         api: The Kubernetes API.
         image: What the Job runs unless the policy says; None when the operator was not told.
+        client: The service of the checkpoint, or why there is none; the Job asks the same one with the same key.
+        make: Whether a Job that is not there may be made still.
     """
     try:
         found = await api.get_object(JOBS, policy.metadata.namespace, record.job)
         if found is not None:
             return _fate(found, policy)
-        if record.state is ExportState.RUNNING:
+        if record.state is ExportState.RUNNING or not make:
             return JobFate.GONE
-        return await _made(record, policy, run, api, image)
+        return await _made(record, policy, run, api, image=image, client=client)
     except KubeRejected as error:
         return Fault(Reason.EXPORT_HELD_UP, f"{error.message} Correct spec.export.job.", needs_user=True)
     except WriteConflict:
@@ -43,7 +53,13 @@ async def see_to_export(
 
 
 async def _made(
-    record: ExportRecord, policy: CheckpointPolicy, run: TrainingRun | None, api: KubeApi, image: str | None
+    record: ExportRecord,
+    policy: CheckpointPolicy,
+    run: TrainingRun | None,
+    api: KubeApi,
+    *,
+    image: str | None,
+    client: TinkerClient | Fault,
 ) -> JobFate | Fault:
     export = policy.spec.export
     chosen = (export.job.image if export is not None else None) or image
@@ -56,7 +72,9 @@ async def _made(
             "Set its spec.credentialsRef."
         )
         return Fault(Reason.EXPORT_HELD_UP, message, needs_user=True)
-    job = export_job(policy, export, record, run, chosen)
+    if isinstance(client, Fault):
+        return client
+    job = export_job(policy, export, record, run, image=chosen, base_url=client.base_url)
     await api.create(JOBS, policy.metadata.namespace, job, strict=True)
     return JobFate.MADE
 

@@ -4,7 +4,7 @@ from hashlib import sha256
 from typing import Any, Final, TypeAlias
 
 from tinker_operator.api.checkpoint_policy import CheckpointPolicy
-from tinker_operator.api.export_spec import Export, ExportPlace, ExportWhat
+from tinker_operator.api.export_spec import Export, ExportPlace
 from tinker_operator.api.export_status import ExportRecord
 from tinker_operator.api.meta import GROUP, VERSION
 from tinker_operator.api.training_run import TrainingRun
@@ -53,7 +53,9 @@ def job_name(policy: CheckpointPolicy, record: ExportRecord) -> str:
     return policy.metadata.name.replace(".", "-")[: _LIMIT - len(ending)].rstrip("-") + ending
 
 
-def export_job(policy: CheckpointPolicy, export: Export, record: ExportRecord, run: TrainingRun, image: str) -> Json:
+def export_job(
+    policy: CheckpointPolicy, export: Export, record: ExportRecord, run: TrainingRun, *, image: str, base_url: str
+) -> Json:
     """Returns the Job of an attempt.
 
     Args:
@@ -62,6 +64,7 @@ def export_job(policy: CheckpointPolicy, export: Export, record: ExportRecord, r
         record: The attempt.
         run: The TrainingRun of the checkpoint; it names the Secret with the key.
         image: What runs.
+        base_url: The service of the checkpoint: the key must go nowhere else, whatever the image's default is.
     """
     metadata = policy.metadata
     labels = {**MANAGED_BY, POLICY_UID_LABEL: metadata.uid}
@@ -79,12 +82,12 @@ def export_job(policy: CheckpointPolicy, export: Export, record: ExportRecord, r
             "backoffLimit": 2,
             "activeDeadlineSeconds": LONGEST_SECONDS,
             "ttlSecondsAfterFinished": STAYS_SECONDS,
-            "template": {"metadata": {"labels": labels}, "spec": _pod(export, record, run, image)},
+            "template": {"metadata": {"labels": labels}, "spec": _pod(export, record, run, image, base_url)},
         },
     }
 
 
-def _pod(export: Export, record: ExportRecord, run: TrainingRun, image: str) -> Json:
+def _pod(export: Export, record: ExportRecord, run: TrainingRun, image: str, base_url: str) -> Json:
     claim = export.to.persistent_volume_claim
     mounts: list[Json] = [{"name": "work", "mountPath": WORK}]
     volumes: list[Json] = [{"name": "work", "emptyDir": {}}]
@@ -111,7 +114,7 @@ def _pod(export: Export, record: ExportRecord, run: TrainingRun, image: str) -> 
                 "image": image,
                 "command": ["tinker-operator"],
                 "args": _arguments(export, record),
-                "env": _environment(export.to, run),
+                "env": _environment(export.to, run, base_url),
                 "volumeMounts": mounts,
                 **resources,
                 "securityContext": {
@@ -131,18 +134,19 @@ def _arguments(export: Export, record: ExportRecord) -> list[str]:
     said += ["--format", export.format.value]
     place = export.to.hub or export.to.s3
     if place is not None and place.endpoint_url is not None:
-        said += ["--endpoint-url", place.endpoint_url]
+        said += ["--endpoint-url", place.endpoint_url.replace("$", "$$")]
     if export.to.hub is not None:
         said += ["--revision", export.to.hub.revision]
         said += ["--public"] if export.to.hub.public else []
-        said += ["--apart"] if export.what is ExportWhat.ALL else []
+        # A folder for each: what replaced another would make a record of status untrue, and its source deletable.
+        said += ["--apart"]
     return said
 
 
-def _environment(place: ExportPlace, run: TrainingRun) -> list[Json]:
+def _environment(place: ExportPlace, run: TrainingRun, base_url: str) -> list[Json]:
     secret = run.spec.credentials_ref.name if run.spec.credentials_ref is not None else ""
     told = [_plain("HOME", WORK), _plain("TMPDIR", WORK), _plain("HF_HOME", f"{WORK}/hub")]
-    told += [_entry("TINKER_API_KEY", secret), _entry("TINKER_BASE_URL", secret, optional=True)]
+    told += [_entry("TINKER_API_KEY", secret), _plain("TINKER_BASE_URL", base_url.replace("$", "$$"))]
     if place.hub is not None:
         told.append(_entry("HF_TOKEN", place.hub.token_secret_ref.name, place.hub.token_secret_ref.key))
     if place.s3 is not None:

@@ -22,7 +22,8 @@ def with_exports(known: References, policies: Iterable[CheckpointPolicy], govern
         policies: All policies of the cluster.
         governed: The TrainingRuns whose checkpoints are judged, with their listings.
     """
-    exporting = [it for it in policies if it.spec.export is not None and it.metadata.deletion_timestamp is None]
+    here = [it for it in policies if it.metadata.deletion_timestamp is None]
+    exporting = [it for it in here if it.spec.export is not None or it.status.exports]
     if not exporting:
         return known
     begun = {it.path for one in exporting for it in one.status.exports if it.state is not ExportState.SUCCEEDED}

@@ -11,17 +11,17 @@ from enum import StrEnum
 from typing import Final
 
 from tinker_operator.api.checkpoint_policy import CheckpointPolicy
-from tinker_operator.api.export_spec import Export, ExportWhat
 from tinker_operator.api.export_status import EXPORTS_LIMIT, ExportRecord, ExportState
 from tinker_operator.api.meta import ConditionStatus
-from tinker_operator.api.policy_status import CheckpointPolicyStatus, KeepReason
+from tinker_operator.api.policy_status import CheckpointPolicyStatus
 from tinker_operator.api.reasons import ConditionType, Reason
 from tinker_operator.core.conditions import Finding, next_conditions
+from tinker_operator.core.export_choice import identity_of, wanted_now
 from tinker_operator.core.export_job import job_name, shown_target
-from tinker_operator.core.metrics import metric_value, rank_of
 from tinker_operator.core.policy import PolicyPlan
+from tinker_operator.core.policy_concern_findings import told_before
 from tinker_operator.core.policy_judgement import Judged
-from tinker_operator.core.retention import Kept
+from tinker_operator.core.policy_seen import gravity
 from tinker_operator.core.world import Fault
 
 LOOK_SECONDS: Final = 10.0
@@ -53,12 +53,16 @@ class ExportPlan:
     Attributes:
         records: The exports as they are to stand in status, before what is seen of the Job below.
         due: The one whose Job is to be made or looked at; it stood in status when the round began.
+        make: Whether its Job may be made, or only looked at: it is not wanted any more, and may have one all the same.
         full: Whether status has no room for more.
+        unseen: Why the checkpoints of some TrainingRun cannot be seen; None when all are.
     """
 
     records: tuple[ExportRecord, ...] = ()
     due: ExportRecord | None = None
+    make: bool = True
     full: bool = False
+    unseen: Fault | None = None
 
 
 def plan_export(policy: CheckpointPolicy, plan: PolicyPlan, now: datetime) -> ExportPlan:
@@ -73,20 +77,26 @@ def plan_export(policy: CheckpointPolicy, plan: PolicyPlan, now: datetime) -> Ex
     """
     export = policy.spec.export
     if export is None:
-        return ExportPlan()
+        going = tuple(it for it in policy.status.exports if it.state in _OPEN)
+        return ExportPlan(going, next(iter(going), None), make=False)
     target = shown_target(export)
-    wanted = {_identity(one): one for one in _wanted(policy, export, plan)}
+    wanted = {identity_of(one): one for one in wanted_now(policy, export, plan)}
     known = [_revived(it, policy, now) for it in policy.status.exports if _stays(it, plan, wanted, target)]
-    due = next((it for it in policy.status.exports if it in known and it.state in _OPEN), None)
+    opened = [it for it in policy.status.exports if it in known and it.state in _OPEN]
+    due = min(opened, key=lambda it: (it.state is not ExportState.RUNNING, _is_held_up(it)), default=None)
+    make = due is not None and due.target == target and (_key(due) in wanted or due.training_run in plan.gaps)
+    unseen = min(plan.gaps.values(), key=gravity, default=None)
     if policy.spec.suspend:
-        return ExportPlan(tuple(known), due if due is not None and due.state is ExportState.RUNNING else None)
-    there = {(it.path, it.time, it.size_bytes) for it in known if it.target == target}
-    fresh = [one for identity, one in wanted.items() if identity not in there]
-    begun = not any(it.state in _OPEN for it in known)
+        running = due if due is not None and due.state is ExportState.RUNNING else None
+        return ExportPlan(tuple(known), running, make=False)
+    there = {_key(it) for it in known if it.target == target}
+    held = {it.training_run for it in known if _is_held_up(it)}
+    fresh = [one for identity, one in wanted.items() if identity not in there and one.training_run not in held]
+    begun = not any(it.state in _OPEN and not _is_held_up(it) for it in known)
     full = len(known) >= EXPORTS_LIMIT
     if fresh and begun and not full:
         known.append(_begun(policy, fresh[0], target))
-    return ExportPlan(tuple(known), due, full and bool(fresh))
+    return ExportPlan(tuple(known), due, make, full and bool(fresh), unseen)
 
 
 def seen_to(plan: ExportPlan, seen: JobFate | Fault, now: datetime) -> ExportPlan:
@@ -116,17 +126,16 @@ def export_status(
         now: Time of a condition's change.
     """
     if policy.spec.export is None:
-        return status.model_copy(update={"exports": ()})
-    finding = _finding(plan)
+        return status.model_copy(update={"exports": tuple(it for it in plan.records if it.state in _OPEN)})
+    finding = _finding(policy, plan)
     told = next_conditions(policy.status.conditions, (finding,), generation=policy.metadata.generation, now=now)
     return status.model_copy(update={"exports": plan.records, "conditions": (*status.conditions, *told)})
 
 
 def look_again(policy: CheckpointPolicy, status: CheckpointPolicyStatus, now: datetime) -> float | None:
     """Returns in how many seconds exports need another look; None for not before something changes."""
-    if policy.spec.export is None:
-        return None
-    waits = [(it.next_attempt_time - now).total_seconds() for it in status.exports if it.next_attempt_time is not None]
+    times = [it.next_attempt_time for it in status.exports if it.next_attempt_time is not None]
+    waits = [(time - now).total_seconds() for time in times if not policy.spec.suspend]
     waits += [
         _LOOK_AT_ONCE if it not in policy.status.exports else _HELD_UP_SECONDS if it.message else LOOK_SECONDS
         for it in status.exports
@@ -139,30 +148,8 @@ def look_again(policy: CheckpointPolicy, status: CheckpointPolicyStatus, now: da
     return max(_LOOK_AT_ONCE, min(waits)) if waits else None
 
 
-def _wanted(policy: CheckpointPolicy, export: Export, plan: PolicyPlan) -> list[Judged]:
-    """Returns what is to be at the target, oldest first; never what has no certain time, or is about to go."""
-    going = {one.checkpoint.path for one in plan.pending}
-    stays = [it for it in reversed(plan.judged) if it.checkpoint.path not in going and it.checkpoint.time is not None]
-    if export.what is ExportWhat.ALL:
-        return stays
-    best = policy.spec.retention.keep_best
-    chosen: dict[str, Judged] = {}
-    for one in stays:
-        if export.what is ExportWhat.LATEST:
-            chosen[one.training_run] = one
-        elif best is not None and isinstance(one.judgement, Kept) and KeepReason.KEEP_BEST in one.judgement.because:
-            value, former = metric_value(one.checkpoint, best.metric), chosen.get(one.training_run)
-            beaten = metric_value(former.checkpoint, best.metric) if former is not None else None
-            better = beaten is None or (
-                value is not None and rank_of(value, best.metric) <= rank_of(beaten, best.metric)
-            )
-            if value is not None and better:
-                chosen[one.training_run] = one
-    return list(chosen.values())
-
-
-def _identity(one: Judged) -> tuple[str, datetime | None, int | None]:
-    return one.checkpoint.path, one.checkpoint.time, one.checkpoint.size_bytes
+def _key(record: ExportRecord) -> tuple[str, datetime | None, int | None]:
+    return record.path, record.time, record.size_bytes
 
 
 def _stays(
@@ -171,17 +158,26 @@ def _stays(
     wanted: Mapping[tuple[str, datetime | None, int | None], Judged],
     target: str,
 ) -> bool:
-    """What runs is watched to its end; what is there is remembered while it is listed, the rest while it is wanted."""
-    identity = (record.path, record.time, record.size_bytes)
-    if record.state is ExportState.RUNNING or record.training_run in plan.gaps:
+    """What is there is remembered while it is listed, what failed while it is wanted.
+
+    What has begun stays until its end is seen: a Job may run that status does not know of, when the write after the
+    making of it was lost.
+    """
+    identity = _key(record)
+    if record.state in _OPEN or record.training_run in plan.gaps:
         return True
     if record.state is ExportState.SUCCEEDED:
-        return any(_identity(one) == identity for one in plan.judged) and record.target == target
+        return any(identity_of(one) == identity for one in plan.judged) and record.target == target
     return identity in wanted and record.target == target
 
 
+def _is_held_up(record: ExportRecord) -> bool:
+    """Its Job cannot be made, for what concerns this TrainingRun alone: others go first."""
+    return record.state is ExportState.PENDING and bool(record.message)
+
+
 def _begun(policy: CheckpointPolicy, one: Judged, target: str) -> ExportRecord:
-    path, time, size = _identity(one)
+    path, time, size = identity_of(one)
     record = ExportRecord(
         path=path,
         time=time,
@@ -201,7 +197,13 @@ def _revived(record: ExportRecord, policy: CheckpointPolicy, now: datetime) -> E
     if record.state is not ExportState.FAILED or policy.spec.suspend or not (changed or due):
         return record
     attempt = 1 if changed else record.attempt + 1
-    marks = {"state": ExportState.PENDING, "attempt": attempt, "next_attempt_time": None, "finished_at": None}
+    marks = {
+        "state": ExportState.PENDING,
+        "message": "",
+        "attempt": attempt,
+        "next_attempt_time": None,
+        "finished_at": None,
+    }
     again = record.model_copy(update={**marks, "generation": policy.metadata.generation})
     return again.model_copy(update={"job": job_name(policy, again)})
 
@@ -221,7 +223,7 @@ def _after(record: ExportRecord, seen: JobFate | Fault, now: datetime) -> Export
     return record.model_copy(update={**told, "next_attempt_time": again})
 
 
-def _finding(plan: ExportPlan) -> Finding:
+def _finding(policy: CheckpointPolicy, plan: ExportPlan) -> Finding:
     kind, false = ConditionType.EXPORTED, ConditionStatus.FALSE
     failed = sorted(it.message for it in plan.records if it.state is ExportState.FAILED and it.message)
     if failed:
@@ -234,4 +236,10 @@ def _finding(plan: ExportPlan) -> Finding:
         return Finding(kind, false, Reason.EXPORT_HELD_UP, message)
     if any(it.state in _OPEN for it in plan.records):
         return Finding(kind, false, Reason.EXPORTING, "A checkpoint is being exported, as status.exports shows.")
+    if policy.spec.suspend:
+        return Finding(kind, false, Reason.SUSPENDED, "spec.suspend is true, so no export begins.")
+    if plan.unseen is not None:
+        return told_before(policy, kind) or Finding(
+            kind, ConditionStatus.UNKNOWN, plan.unseen.reason, plan.unseen.message
+        )
     return Finding(kind, ConditionStatus.TRUE, Reason.EXPORTED, "Every checkpoint that is to be exported is exported.")

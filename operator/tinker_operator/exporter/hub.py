@@ -10,7 +10,14 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from tinker_operator.exporter.card import CARD, card
-from tinker_operator.exporter.errors import ExportError, ExtraMissing, TargetPublic, TargetRefused, TargetUnreachable
+from tinker_operator.exporter.errors import (
+    ExportError,
+    ExtraMissing,
+    TargetForeign,
+    TargetPublic,
+    TargetRefused,
+    TargetUnreachable,
+)
 from tinker_operator.exporter.manifest import MANIFEST, Manifest
 from tinker_operator.exporter.threads import in_thread
 from tinker_operator.tinker.download import Progress
@@ -35,10 +42,13 @@ def opened_hub(endpoint_url: str | None) -> "HfApi":
     """
     try:
         from huggingface_hub import HfApi  # noqa: PLC0415 - an extra
+        from huggingface_hub.utils.logging import set_verbosity_error  # noqa: PLC0415
         from huggingface_hub.utils.tqdm import disable_progress_bars  # noqa: PLC0415
     except ImportError:
         raise ExtraMissing("Exports to the Hub need the library huggingface_hub, which is not installed") from None
     disable_progress_bars()
+    # It tells of each upload that it tries again with its address, which is signed.
+    set_verbosity_error()  # type: ignore[no-untyped-call]  # half of the library has no types
     return HfApi(endpoint=endpoint_url, library_name="tinker-operator")
 
 
@@ -117,6 +127,9 @@ class Repository:
     def _committed(self, folder: Path, manifest: Manifest, former: Manifest | None) -> int:
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete  # noqa: PLC0415
 
+        for name in (file.name for file in manifest.files) if former is None else ():
+            if self._hub.file_exists(self._repo, self._path(name), revision=self._revision):
+                raise TargetForeign(f"{self.where} holds a {name} and no {MANIFEST}; nothing was sent")
         files = [CommitOperationAdd(self._path(file.name), folder / file.name) for file in manifest.files]
         names = {file.name for file in manifest.files}
         stale = [file.name for file in (former.files if former else ()) if file.name not in names]
