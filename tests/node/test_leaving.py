@@ -41,8 +41,9 @@ def links() -> set[str]:
 
 
 def groups() -> set[str]:
-    found = cgroups.CGROUPS.rglob(f"{cgroups.PREFIX}*")
-    return {path.name for path in found}
+    # os.walk passes over what goes away meanwhile, like the groups of another node.
+    every = (name for _, names, _ in os.walk(cgroups.CGROUPS) for name in names)
+    return {name for name in every if name.startswith(cgroups.PREFIX)}
 
 
 def run_pod(kubectl: Kubectl) -> None:

@@ -72,11 +72,10 @@ async def create_trainer_job(
         action: Which one.
         run: The object that it is made for.
         api: The Kubernetes API.
-        client: The object's service: the Job asks the same one.
+        client: The object's service: the Job asks the same one. Where there is none, its Secret may tell.
     """
-    if isinstance(client, Fault):
-        return client
-    job = trainer_job(run, action.name, action.attempt, client.base_url)
+    base_url = None if isinstance(client, Fault) else client.base_url
+    job = trainer_job(run, action.name, action.attempt, base_url)
     if isinstance(job, Fault):
         return job
     try:
