@@ -1,7 +1,5 @@
 """Which checkpoints of each TrainingRun a policy wants at its target, by `spec.export.what`."""
 
-from datetime import datetime
-
 from tinker_operator.api.checkpoint_policy import CheckpointPolicy
 from tinker_operator.api.export_spec import Export, ExportWhat
 from tinker_operator.api.policy_status import KeepReason
@@ -41,8 +39,3 @@ def wanted_now(policy: CheckpointPolicy, export: Export, plan: PolicyPlan) -> li
             if value is not None and better:
                 chosen[one.training_run] = one
     return list(chosen.values())
-
-
-def identity_of(one: Judged) -> tuple[str, datetime | None, int | None]:
-    """Tells one content from another of the same name."""
-    return one.checkpoint.path, one.checkpoint.time, one.checkpoint.size_bytes

@@ -16,12 +16,13 @@ from tinker_operator.api.meta import ConditionStatus
 from tinker_operator.api.policy_status import CheckpointPolicyStatus
 from tinker_operator.api.reasons import ConditionType, Reason
 from tinker_operator.core.conditions import Finding, next_conditions
-from tinker_operator.core.export_choice import identity_of, wanted_now
+from tinker_operator.core.export_choice import wanted_now
 from tinker_operator.core.export_job import job_name, shown_target
 from tinker_operator.core.policy import PolicyPlan
 from tinker_operator.core.policy_concern_findings import told_before
 from tinker_operator.core.policy_judgement import Judged
 from tinker_operator.core.policy_seen import gravity
+from tinker_operator.core.policy_verdicts import identity
 from tinker_operator.core.world import Fault
 
 LOOK_SECONDS: Final = 10.0
@@ -80,18 +81,18 @@ def plan_export(policy: CheckpointPolicy, plan: PolicyPlan, now: datetime) -> Ex
         going = tuple(it for it in policy.status.exports if it.state in _OPEN)
         return ExportPlan(going, next(iter(going), None), make=False)
     target = shown_target(export)
-    wanted = {identity_of(one): one for one in wanted_now(policy, export, plan)}
+    wanted = {identity(one.checkpoint): one for one in wanted_now(policy, export, plan)}
     known = [_revived(it, policy, now) for it in policy.status.exports if _stays(it, plan, wanted, target)]
     opened = [it for it in policy.status.exports if it in known and it.state in _OPEN]
     due = min(opened, key=lambda it: (it.state is not ExportState.RUNNING, _is_held_up(it)), default=None)
-    make = due is not None and due.target == target and (_key(due) in wanted or due.training_run in plan.gaps)
+    make = due is not None and due.target == target and (identity(due) in wanted or due.training_run in plan.gaps)
     unseen = min(plan.gaps.values(), key=gravity, default=None)
     if policy.spec.suspend:
         running = due if due is not None and due.state is ExportState.RUNNING else None
         return ExportPlan(tuple(known), running, make=False)
-    there = {_key(it) for it in known if it.target == target}
+    there = {identity(it) for it in known if it.target == target}
     held = {it.training_run for it in known if _is_held_up(it)}
-    fresh = [one for identity, one in wanted.items() if identity not in there and one.training_run not in held]
+    fresh = [one for key, one in wanted.items() if key not in there and one.training_run not in held]
     begun = not any(it.state in _OPEN and not _is_held_up(it) for it in known)
     full = len(known) >= EXPORTS_LIMIT
     if fresh and begun and not full:
@@ -148,10 +149,6 @@ def look_again(policy: CheckpointPolicy, status: CheckpointPolicyStatus, now: da
     return max(_LOOK_AT_ONCE, min(waits)) if waits else None
 
 
-def _key(record: ExportRecord) -> tuple[str, datetime | None, int | None]:
-    return record.path, record.time, record.size_bytes
-
-
 def _stays(
     record: ExportRecord,
     plan: PolicyPlan,
@@ -163,12 +160,12 @@ def _stays(
     What has begun stays until its end is seen: a Job may run that status does not know of, when the write after the
     making of it was lost.
     """
-    identity = _key(record)
+    found = identity(record)
     if record.state in _OPEN or record.training_run in plan.gaps:
         return True
     if record.state is ExportState.SUCCEEDED:
-        return any(identity_of(one) == identity for one in plan.judged) and record.target == target
-    return identity in wanted and record.target == target
+        return any(identity(one.checkpoint) == found for one in plan.judged) and record.target == target
+    return found in wanted and record.target == target
 
 
 def _is_held_up(record: ExportRecord) -> bool:
@@ -177,7 +174,7 @@ def _is_held_up(record: ExportRecord) -> bool:
 
 
 def _begun(policy: CheckpointPolicy, one: Judged, target: str) -> ExportRecord:
-    path, time, size = identity_of(one)
+    path, time, size = identity(one.checkpoint)
     record = ExportRecord(
         path=path,
         time=time,

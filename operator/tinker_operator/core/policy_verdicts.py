@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tinker_operator.api.checkpoint_policy import CheckpointPolicy
+from tinker_operator.api.export_status import ExportRecord
 from tinker_operator.api.policy_status import KeepReason
 from tinker_operator.api.recovery_spec import ValidationLevel
 from tinker_operator.api.recovery_status import Verdict
@@ -32,7 +33,9 @@ class Known:
     bad: frozenset[Identity] = frozenset()
 
 
-def identity(one: ObservedCheckpoint | CheckpointFinding | CheckpointProof | PublishedCheckpoint) -> Identity:
+def identity(
+    one: ObservedCheckpoint | CheckpointFinding | CheckpointProof | PublishedCheckpoint | ExportRecord,
+) -> Identity:
     """Returns what tells one content from another of the same name."""
     return one.path, one.time, one.size_bytes
 
