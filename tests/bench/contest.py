@@ -82,6 +82,6 @@ class Contest:
             check=False,
         )
         if child.returncode != 0:
-            raise Untrue(f"{contender.name} failed at {self.job}: {child.stderr[-2000:]}")
+            raise Untrue(f"{contender.name} failed at {self.job}: {child.returncode}, {child.stderr[-2000:]}")
         answer: dict[str, Any] = json.loads(child.stdout.splitlines()[-1])
         return answer

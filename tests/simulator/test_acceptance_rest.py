@@ -5,7 +5,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -14,14 +13,13 @@ from typing import Any
 import pytest
 import tinker
 from safetensors.numpy import load_file
+from tests.leaving import TINKER, USING_THE_SDK
 from tests.simulator.bare import KEYS, Served, Wire
 
 pytestmark = pytest.mark.http
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = Path(__file__).parent / "sdk"
-TINKER = Path(sys.executable).parent / "tinker"
-
 Saw = dict[str, Any]
 CommandLine = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -78,7 +76,7 @@ def key(next_key: Callable[[], str]) -> str:
 def saw(at: Served, key: str) -> Saw:
     """What one tour through the RestClient saw."""
     done = subprocess.run(
-        [sys.executable, str(SCRIPTS / "rest_tour.py")],
+        [*USING_THE_SDK, str(SCRIPTS / "rest_tour.py")],
         env=environment(at.url, key, PYTHONPATH=str(ROOT)),
         capture_output=True,
         text=True,
@@ -199,7 +197,7 @@ def command_line(shared: Served, api: Wire, tmp_path: Path) -> CommandLine:
 
     def call(*arguments: str, stdin: str | None = None, key: str = api.key) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [str(TINKER), *arguments],
+            [*USING_THE_SDK, TINKER, *arguments],
             env=environment(shared.url, key, HOME=str(tmp_path), TINKER_LOG="warning"),
             capture_output=True,
             text=True,
@@ -339,7 +337,7 @@ def test_a_login_stores_the_key_and_a_logout_forgets_it(api: Wire, command_line:
 def test_who_one_is_is_shown_where_there_are_tokens(with_tokens: Served, form: str, tmp_path: Path) -> None:
     """`tinker auth whoami`."""
     done = subprocess.run(
-        [str(TINKER), "-f", form, "auth", "whoami"],
+        [*USING_THE_SDK, TINKER, "-f", form, "auth", "whoami"],
         env=environment(with_tokens.url, KEYS[0], HOME=str(tmp_path)),
         capture_output=True,
         text=True,

@@ -5,13 +5,13 @@ import inspect
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tinker
+from tests.leaving import USING_THE_SDK
 from tests.simulator.bare import Served
 
 pytestmark = pytest.mark.http
@@ -40,7 +40,7 @@ def run_script(name: str, url: str, key: str, *arguments: str) -> Saw:
     """What a script told; it ended well, and said nothing on stderr."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("TINKER_")}
     done = subprocess.run(
-        [sys.executable, str(SCRIPTS / name), *arguments],
+        [*USING_THE_SDK, str(SCRIPTS / name), *arguments],
         env={**inherited, "TINKER_BASE_URL": url, "TINKER_API_KEY": key, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,

@@ -4,19 +4,17 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.leaving import TINKER, USING_THE_SDK
 from tests.simulator.bare import KEYS, Served, Wire
 
 pytestmark = pytest.mark.http
 
 SCRIPTS = Path(__file__).parent / "sdk"
-TINKER = Path(sys.executable).parent / "tinker"
-
 Saw = dict[str, Any]
 
 
@@ -28,7 +26,7 @@ def tinker_environment(url: str, key: str) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def saw(shared: Served, next_key: Callable[[], str]) -> Saw:
     """What one journey with the SDK saw."""
-    command = [sys.executable, str(SCRIPTS / "journey.py")]
+    command = [*USING_THE_SDK, str(SCRIPTS / "journey.py")]
     environment = tinker_environment(shared.url, next_key())
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
@@ -92,7 +90,7 @@ def test_the_sdk_samples_the_same_from_a_checkpoint_and_a_snapshot(saw: Saw) -> 
 
 def test_a_training_loop_lives_through_a_kill_of_the_service(own: Served) -> None:
     """Killed and started again on the same port, the service goes on, and so does the SDK, as if nothing had been."""
-    command = [sys.executable, str(SCRIPTS / "loop.py"), "30"]
+    command = [*USING_THE_SDK, str(SCRIPTS / "loop.py"), "30"]
     environment = tinker_environment(own.url, KEYS[0])
     undisturbed = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as loop:
@@ -112,7 +110,7 @@ def command_line(shared: Served, api: Wire) -> Callable[..., Any]:
 
     def call(*arguments: str) -> Any:
         done = subprocess.run(
-            [str(TINKER), "-f", "json", *arguments],
+            [*USING_THE_SDK, TINKER, "-f", "json", *arguments],
             env=tinker_environment(shared.url, api.key),
             capture_output=True,
             text=True,

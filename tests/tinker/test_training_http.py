@@ -4,11 +4,11 @@ import asyncio
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.leaving import USING_THE_SDK
 from tests.tinker.conftest import Simulator
 from tests.tinker.sdk_trainer import BASE_MODEL, RANK, RATE, SEED, STARTS, TOKENS
 
@@ -46,7 +46,7 @@ async def by_the_sdk(simulator: Simulator, *arguments: str) -> Any:
         "TINKER_API_KEY": simulator.key,
         "TINKER_TELEMETRY": "0",
     }
-    command = [sys.executable, str(TRAINER), *arguments]
+    command = [*USING_THE_SDK, str(TRAINER), *arguments]
     done = await asyncio.to_thread(
         subprocess.run, command, env=environment, capture_output=True, text=True, timeout=120, check=False
     )

@@ -15,6 +15,7 @@ from typing import Any
 
 import tinker
 from kubernetes import client, config
+from tests.leaving import leave
 
 
 @dataclass
@@ -83,3 +84,4 @@ def main(order: Mapping[str, Any]) -> None:
 
 if __name__ == "__main__":
     main(json.loads(sys.argv[1]))
+    leave(0)
