@@ -205,6 +205,24 @@ class Stage:
         before = self.calls("GET /api/v1/training_runs")
         wait_for(lambda: self.calls("GET /api/v1/training_runs") >= before + count, f"{count} polls")
 
+    def versions(self, *objects: tuple[str, str]) -> list[str]:
+        """Returns the resource versions of the objects, each by kind and name."""
+        return [self.get(*each)["metadata"]["resourceVersion"] for each in objects]
+
+    def check_rest(self, *objects: tuple[str, str], polls: int = 4) -> list[str]:
+        """Lets the operator tell what is still to be told; then nothing may be written. Returns the versions."""
+
+        def settled() -> bool:
+            before = self.versions(*objects)
+            self.wait_polls(3)
+            return self.versions(*objects) == before
+
+        wait_for(settled, "an operator that writes nothing for three polls")
+        before = self.versions(*objects)
+        self.wait_polls(polls)
+        assert self.versions(*objects) == before, "nothing is written at rest"
+        return before
+
     def hand_over(self, name: str = "sft") -> dict[str, Any]:
         """Returns the hand-over document."""
         config_map = self.get("configmap", f"{name}-handover")

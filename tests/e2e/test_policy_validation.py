@@ -62,9 +62,7 @@ def test_metadata_is_read_once_for_each_checkpoint(stage: Stage) -> None:
     wait_for(lambda: verdicts(stage) == dict.fromkeys(paths, "Good"), "three verdicts")
     stage.wait_condition("Validated", "True", "Validated", "keep", POLICY)
     wait_for(lambda: "NotValidated" not in stage.status("keep", POLICY)["keptByReason"], "the floor to be proven")
-    before = stage.get(POLICY, "keep")["metadata"]["resourceVersion"]
-    stage.wait_polls(12)
-    assert stage.get(POLICY, "keep")["metadata"]["resourceVersion"] == before, "nothing is written at rest"
+    stage.check_rest((POLICY, "keep"), polls=12)
     stage.operator.end()
     stage.operator.start()
     stage.wait_polls(8)

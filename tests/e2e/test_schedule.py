@@ -65,11 +65,6 @@ def wait_distance(loop: Loop, steps: int) -> None:
 OURS = (("trainingrun", "sft"), (POLICY, "keep"), ("configmap", "sft-handover"))
 
 
-def versions(stage: Stage) -> list[str]:
-    """Returns the resource versions of all that the operator writes."""
-    return [stage.get(*each)["metadata"]["resourceVersion"] for each in OURS]
-
-
 def test_a_running_loop_saves_as_the_policy_says(stage: Stage, start_loop: StartLoop) -> None:
     """The policy comes, changes and goes; the loop follows without a restart, and the service lists it."""
     loop = start_loop("--save-every", "1000000")
@@ -134,9 +129,7 @@ def test_a_loop_that_stops_saving_is_missed_at_thrice_the_distance(stage: Stage,
     waited = datetime.fromisoformat(late["lastTransitionTime"]) - newest
     assert timedelta(seconds=3 * 3 - 1) <= waited <= timedelta(seconds=3 * 3 + 8)
     assert stage.condition("Ready")["status"] == "True"
-    before = versions(stage)
-    stage.wait_polls(4)
-    assert versions(stage) == before
+    stage.check_rest(*OURS)
     loop.process.send_signal(signal.SIGCONT)
     stage.wait_condition("CheckpointFresh", "True", "CheckpointsInTime")
     wait_for(lambda: "CheckpointsInTime" in stage.events(), "the event of the return")
@@ -151,15 +144,14 @@ def test_a_restarted_operator_finds_the_schedule_as_it_left_it(stage: Stage) -> 
     wait_for(lambda: stage.hand_over().get("schedule", {}).get("strategy") == "Last", "the schedule in the hand-over")
     stage.wait_condition("CheckpointFresh", "Unknown", "NotPeriodic")
     stage.wait_condition("Conflicted", "False", name="keep", of=POLICY)
-    stage.wait_polls(3)
-    before, told = versions(stage), [stage.condition("CheckpointFresh"), stage.condition("Conflicted", "keep", POLICY)]
-    stage.wait_polls(3)
-    assert versions(stage) == before
+    stage.wait_ready("keep", POLICY)
+    before = stage.check_rest(*OURS)
+    told = [stage.condition("CheckpointFresh"), stage.condition("Conflicted", "keep", POLICY)]
     stage.operator.end()
     stage.operator.start()
     stage.wait_polls(4)
     stage.wait_ready()
     stage.wait_ready("keep", POLICY)
 
-    assert versions(stage)[2] == before[2]
+    assert stage.versions(*OURS)[2] == before[2]
     assert [stage.condition("CheckpointFresh"), stage.condition("Conflicted", "keep", POLICY)] == told

@@ -20,6 +20,7 @@ from playground.errors import ComponentFailed
 from playground.kubectl import Kubectl
 from playground.node import cgroups
 from playground.node.node import Node
+from playground.node.preparation import mark_of
 
 pytestmark = pytest.mark.node
 
@@ -46,6 +47,12 @@ def groups() -> set[str]:
     return {name for name in every if name.startswith(cgroups.PREFIX)}
 
 
+def traces(folder: Path) -> tuple[bool, bool]:
+    """Whether a link and a control group of that folder's node are there. Other nodes come and go meanwhile."""
+    mark = mark_of(folder)
+    return f"tinker-{mark}" in links(), f"{cgroups.PREFIX}{mark}" in groups()
+
+
 def run_pod(kubectl: Kubectl) -> None:
     kubectl.apply(pod("default", pod_spec(SLEEP)))
     kubectl("wait", "--for=condition=Ready", "pod/one", "--timeout=60s")
@@ -63,27 +70,24 @@ def gone(running: list[psutil.Process]) -> bool:
 
 def test_stop_leaves_nothing(node_gear: NodeGear, tmp_path: Path) -> None:
     """With a Pod running, `stop` ends everything within ten seconds; mounts were never seen outside."""
-    links_before, groups_before = links(), groups()
     with ControlPlane(tmp_path / "d", node_gear.binaries) as plane, Node(plane, node_gear.programs) as node:
         node.load(node_gear.python)
         run_pod(plane.kubectl)
         running = inside(plane.folder)
         assert len(running) > 5
-        assert links() - links_before == {node.network.link}
-        assert len(groups() - groups_before) == 1
+        assert traces(plane.folder) == (True, True)
         assert str(plane.folder) not in Path("/proc/mounts").read_text()
 
         node.stop()
 
         assert gone(running)
-        assert (links(), groups()) == (links_before, groups_before)
+        assert traces(plane.folder) == (False, False)
         assert not processes(plane.folder / "node")
         node.stop()  # twice does nothing
 
 
 def test_a_killed_owner_takes_its_node_along(node_gear: NodeGear, tmp_path: Path) -> None:
     """`up --node` prints its one line when Pods can run; after kill -9 everything ends by itself."""
-    links_before, groups_before = links(), groups()
     folder = tmp_path / "d"
     command: list[str | Path] = [PROGRAM, "up", "--dir", folder, "--node"]
     program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=HOSTILE)
@@ -98,11 +102,12 @@ def test_a_killed_owner_takes_its_node_along(node_gear: NodeGear, tmp_path: Path
         run_pod(kubectl)
         assert kubectl("exec", "one", "--", "python", "-c", "print(1)").stdout == "1\n"
         running = inside(folder)
+        assert traces(folder) == (True, True)
 
         program.kill()
 
         assert wait_until(lambda: gone(running), STOP_SECONDS)
-        assert wait_until(lambda: (links(), groups()) == (links_before, groups_before), STOP_SECONDS)
+        assert wait_until(lambda: traces(folder) == (False, False), STOP_SECONDS)
     finally:
         program.kill()
         program.communicate()
@@ -151,8 +156,7 @@ def test_what_nobody_could_tidy_goes_at_the_next_start(node_gear: NodeGear, tmp_
             second.load(node_gear.python)
             run_pod(plane.kubectl)
             assert second.network.link == left
-        assert left not in links()
-        assert f"{cgroups.PREFIX}{left.removeprefix('tinker-')}" not in groups()
+        assert traces(plane.folder) == (False, False)
 
 
 def test_two_nodes_share_nothing(node: Node, node_gear: NodeGear, tmp_path: Path) -> None:
