@@ -9,6 +9,8 @@ from tests.e2e.stage import Stage, wait_for
 
 pytestmark = pytest.mark.cluster
 
+BOTH = (("tr", "sft"), ("ckp", "keep"))
+
 
 def test_an_adopted_run_becomes_ready_and_leaves_no_trace_but_status(stage: Stage) -> None:
     """No annotation, no finalizer, no label, spec and generation as applied."""
@@ -188,11 +190,11 @@ def test_at_rest_nothing_is_written(stage: Stage) -> None:
     stage.apply(stage.training_run({"run": {"trainingRunId": run}}), stage.policy({"keepLast": 2}))
     stage.wait_ready()
     wait_for(lambda: stage.status("keep", "checkpointpolicy").get("checkpoints") == 3, "the policy's listing")
-    stage.wait_polls(2)
-    before = [stage.get("tr", "sft")["metadata"], stage.get("ckp", "keep")["metadata"], stage.events()]
+    stage.check_rest(*BOTH)
+    before = [*stage.versions(*BOTH), *stage.events()]
     stage.wait_polls(6)
 
-    assert [stage.get("tr", "sft")["metadata"], stage.get("ckp", "keep")["metadata"], stage.events()] == before
+    assert [*stage.versions(*BOTH), *stage.events()] == before
 
 
 def test_a_restart_of_the_operator_writes_nothing(stage: Stage) -> None:
@@ -201,8 +203,8 @@ def test_a_restart_of_the_operator_writes_nothing(stage: Stage) -> None:
     stage.apply(stage.training_run({"run": {"trainingRunId": run}}), stage.policy({"keepLast": 2}))
     stage.wait_ready()
     wait_for(lambda: stage.status("keep", "checkpointpolicy").get("checkpoints") == 3, "the policy's listing")
-    stage.wait_polls(2)
-    before = [stage.get("tr", "sft")["metadata"], stage.get("ckp", "keep")["metadata"], stage.events()]
+    stage.check_rest(*BOTH)
+    before = [*stage.versions(*BOTH), *stage.events()]
     assert stage.operator.end() == 0
     stage.wire.fault("latency", delay=3.0, route="GET /api/v1/training_runs")
     stage.operator.start()
@@ -210,7 +212,7 @@ def test_a_restart_of_the_operator_writes_nothing(stage: Stage) -> None:
     stage.sound()
     stage.wait_polls(3)
 
-    assert [stage.get("tr", "sft")["metadata"], stage.get("ckp", "keep")["metadata"], stage.events()] == before
+    assert [*stage.versions(*BOTH), *stage.events()] == before
 
 
 def test_a_kill_in_the_middle_of_a_load_makes_neither_two_successors_nor_none(stage: Stage) -> None:
