@@ -24,9 +24,7 @@ WELL = Vitals(synced=True, leading=True, listed_at=NOW - 5, resync_seconds=300.0
         pytest.param(replace(WELL, leading=False), True, "stands by", id="a standby with a warm store is ready"),
         pytest.param(replace(WELL, listed_at=NOW - 900), True, "leads", id="two listings were missed"),
         pytest.param(replace(WELL, listed_at=NOW - 901), False, "too long", id="three listings were missed"),
-        pytest.param(
-            replace(WELL, listed_at=None), True, "leads", id="all was listed, though not in one round"
-        ),
+        pytest.param(replace(WELL, listed_at=None), True, "leads", id="all was listed, though not in one round"),
     ],
 )
 def test_it_is_ready_who_leads_or_could(vitals: Vitals | None, well: bool, told: str) -> None:
