@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry
 
 from tinker_operator.controllers.accounts import Credentials, Keyring
 from tinker_operator.controllers.arrivals import Arrivals
@@ -115,8 +115,7 @@ async def run_operator(deployment: Deployment, stop: asyncio.Event) -> None:
         CredentialsInvalid: There is no way to reach the API server.
     """
     telemetry, health = Telemetry(CollectorRegistry()), Health(time.monotonic)
-    leading = Gauge("tinker_operator_leading", "Whether this replica leads.", registry=telemetry.registry)
-    leading.set_function(lambda: float(health.leading))
+    telemetry.show_leading(lambda: health.leading)
     exposition = await _exposed(deployment, telemetry.registry, health)
     try:
         await _connected(deployment, telemetry, health, stop)
