@@ -166,6 +166,20 @@ def test_what_is_switched_off_is_gone_and_nothing_else(values: Values, missing: 
     assert all(less[name] == whole[name] for name in less)
 
 
+def test_a_single_replica_has_no_budget(renderer: Renderer) -> None:
+    """It would keep its node from ever being drained."""
+    assert {kind for kind, _, _ in charted(renderer).keys() - charted(renderer, {"replicas": 1}).keys()} == {
+        "PodDisruptionBudget"
+    }
+
+
+def test_a_value_stays_a_value(renderer: Renderer) -> None:
+    """Whatever YAML would make of it."""
+    found = arguments(charted(renderer, {"clusterId": "eu: 1 # x"}))
+
+    assert found[-1] == "--cluster-id=eu: 1 # x"
+
+
 def test_with_every_setting_the_api_server_takes_it(renderer: Renderer, kubectl: Kubectl, namespace: str) -> None:
     """Field by field, in the namespace of the release."""
     values = {
