@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from playground.children import Child, see_running, stop_all
@@ -61,6 +60,7 @@ class ControlPlane:
         monotonic: A clock for deadlines, in seconds.
         ports: Answers free ports; asked again when one of them was taken meanwhile.
         reporter: Told while `start` waits; by default nobody is.
+        api_server_flags: More of them, such as those of an audit log.
 
     Attributes:
         folder: Where it lives, absolute.
@@ -78,12 +78,14 @@ class ControlPlane:
         monotonic: Callable[[], float] = time.monotonic,
         ports: Callable[[], Ports] = free_ports,
         reporter: Reporter | None = None,
+        api_server_flags: Sequence[str] = (),
     ) -> None:
         self.folder = folder.absolute()
         self.bin = self.folder / "bin"
         self.admin_kubeconfig = self.folder / "kubeconfig"
         self._binaries, self._clock, self._monotonic, self._free_ports = binaries.absolute(), clock, monotonic, ports
         self._reporter: Reporter = reporter or Silence()
+        self._flags = api_server_flags
         self._children: dict[str, Child] = {}
         self._ground: Ground | None = None
         self._credentials: Credentials
@@ -93,9 +95,7 @@ class ControlPlane:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     @property
@@ -175,7 +175,7 @@ class ControlPlane:
         Raises:
             ComponentFailed: It ended, or was not ready in time.
         """
-        self._spawn("kube-apiserver", api_server_command(self.bin / "kube-apiserver", self.ports, self._credentials))
+        self._spawn_api_server()
         self._await("/readyz", self._monotonic() + seconds, Silence())
 
     def restart_api_server(self) -> None:
@@ -204,13 +204,11 @@ class ControlPlane:
     def _start(self, deadline: float, step: Step) -> None:
         self._prepare()
         bin_, ports, credentials = self.bin, self.ports, self._credentials
-        manager_kubeconfig = self._write_kubeconfig(
-            self.folder / "pki" / "controller-manager.kubeconfig", "controller_manager"
-        )
+        kubeconfig = self._write_kubeconfig(self.folder / "pki" / "controller-manager.kubeconfig", "controller_manager")
         self._spawn("etcd", etcd_command(bin_ / "etcd", self.folder / "etcd", ports, credentials))
-        self._spawn("kube-apiserver", api_server_command(bin_ / "kube-apiserver", ports, credentials))
+        self._spawn_api_server()
         self._await("/readyz", deadline, step)
-        manager = controller_manager_command(bin_ / "kube-controller-manager", manager_kubeconfig, credentials)
+        manager = controller_manager_command(bin_ / "kube-controller-manager", kubeconfig, credentials)
         self._spawn("kube-controller-manager", manager)
         self._await(_FIRST_ACCOUNT, deadline, step)
         self._write_kubeconfig(self.admin_kubeconfig, "admin")
@@ -225,6 +223,10 @@ class ControlPlane:
 
     def _write_kubeconfig(self, path: Path, identity: str) -> Path:
         return write_kubeconfig(path, self.url, self.ca_pem, certificate_user(getattr(self._credentials, identity)))
+
+    def _spawn_api_server(self) -> None:
+        command = api_server_command(self.bin / "kube-apiserver", self.ports, self._credentials)
+        self._spawn("kube-apiserver", [*command, *self._flags])
 
     def _spawn(self, name: str, command: Sequence[str | Path]) -> None:
         # etcd refuses a flag that its environment sets as well; the API server would call a node through a proxy.

@@ -63,7 +63,10 @@ def test_what_is_committed_is_what_the_types_say(kind: Kind, repository: Path) -
 
 def test_no_crd_is_committed_that_no_type_stands_for(repository: Path) -> None:
     """A file for each kind and no other."""
-    assert {path.name for path in (repository / "crds").iterdir()} == {f"{kind.plural}.yaml" for kind in KINDS}
+    assert {path.name for path in (repository / "crds").iterdir()} == {
+        "Kustomization",
+        *(f"{kind.plural}.yaml" for kind in KINDS),
+    }
 
 
 @each_kind

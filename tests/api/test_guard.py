@@ -1,6 +1,7 @@
-"""The right to patch a TrainingRun is a right to one finalizer: deploy/guard.yaml, asked of the real API server."""
+"""The right to patch a TrainingRun is a right to one finalizer: guard.yaml, asked of the real API server."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -159,7 +160,10 @@ def test_the_server_finds_nothing_wrong_with_the_rules(guarded: Kubectl) -> None
 @pytest.mark.pure
 def test_it_names_the_account_that_deploy_makes(repository: Path) -> None:
     """A guard for another account would guard nothing."""
-    policy, _ = yaml.safe_load_all((repository / "deploy" / "guard.yaml").read_text(encoding="utf-8"))
+    policy, _ = yaml.safe_load_all((repository / "deploy" / "rights" / "guard.yaml").read_text(encoding="utf-8"))
     (condition,) = policy["spec"]["matchConditions"]
-    assert f"'system:serviceaccount:{ACCOUNT}:{ACCOUNT}'" in condition["expression"]
+    (pattern,) = re.findall(r"matches\('(.+)'\)", condition["expression"])
+    accounts = [f"system:serviceaccount:{ACCOUNT}:{ACCOUNT}", f"system:serviceaccount:team-math:{ACCOUNT}"]
+    others = [f"{accounts[0]}-x", f"x-{accounts[0]}", f"system:serviceaccount:{ACCOUNT}:x-{ACCOUNT}", ACCOUNT]
+    assert [name for name in (*accounts, *others) if re.search(pattern, name)] == accounts
     assert all(f"'{FINALIZER}'" in one["expression"] for one in policy["spec"]["validations"][-1:])

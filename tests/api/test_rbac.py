@@ -42,7 +42,7 @@ def as_operator(control_plane: ControlPlane) -> Iterator[Any]:
 
 
 def documents(repository: Path, name: str = "*.yaml") -> list[Document]:
-    files = sorted((repository / "deploy").glob(name))
+    files = sorted((repository / "deploy" / "rights").glob(name))
     return [document for file in files for document in yaml.safe_load_all(file.read_text(encoding="utf-8"))]
 
 
@@ -175,8 +175,8 @@ def test_the_operator_hands_over_and_reports_with_these_rights(
 
 @pytest.mark.cluster
 def test_deploy_can_be_applied_as_plain_files_too(deployed: Kubectl, repository: Path) -> None:
-    """`kubectl apply -f deploy` and `-k deploy` come to the same, so neither changes what the other made."""
-    again = deployed("apply", "--server-side", "-f", repository / "deploy", "-o", "name").stdout.split()
+    """`kubectl apply -f deploy/rights` and `-k deploy` come to the same, so neither changes what the other made."""
+    again = deployed("apply", "--server-side", "-f", repository / "deploy" / "rights", "-o", "name").stdout.split()
     assert len(again) == len(documents(repository))
     assert deployed("diff", "--server-side", "-k", repository / "deploy").stdout == ""
 

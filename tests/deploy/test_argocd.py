@@ -113,7 +113,7 @@ def test_the_sample_goes_wave_by_wave_over_folders_that_exist() -> None:
     own = [one["spec"]["source"]["path"] for one in found[:-1]]
 
     assert waves == sorted(set(waves))
-    assert own == ["crds", "deploy"]
+    assert own == ["crds", "deploy/base"]
     assert all((FOLDER.parents[1] / path).is_dir() for path in own)
     assert found[0]["spec"]["syncPolicy"]["automated"]["prune"] is False
 

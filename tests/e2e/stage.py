@@ -48,8 +48,7 @@ class Operator:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = self.command()
-        command += ["--kubeconfig", str(self.kubeconfig), "--namespace", self.namespace, "--cluster-id", "test"]
+        command = [*self.command(), *self.options()]
         environ = {name: value for name, value in os.environ.items() if not name.startswith("TINKER")}
         environ |= {"TINKER_BASE_URL": self.url} | ({"TINKER_API_KEY": self.key} if self.key else {})
         before = self._starts()
@@ -60,6 +59,10 @@ class Operator:
     def command(self) -> list[str]:
         """Returns what is started, before its options."""
         return [sys.executable, "-m", "tinker_operator.cli", "run"]
+
+    def options(self) -> list[str]:
+        """Returns how it is told what to watch, and as whom."""
+        return ["--kubeconfig", str(self.kubeconfig), "--namespace", self.namespace, "--cluster-id", "test"]
 
     def _starts(self) -> int:
         return self.log.read_text().count("operator_started") if self.log.exists() else 0

@@ -1,4 +1,4 @@
-"""The page with the metrics, over real HTTP, read as Prometheus reads it."""
+"""The pages with metrics and probes, over real HTTP, read as Prometheus and the kubelet read them."""
 
 from collections.abc import AsyncIterator
 
@@ -9,6 +9,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from tinker_operator.engine.exposition import Exposition
+from tinker_operator.engine.health import Health, Vitals
 
 pytestmark = pytest.mark.http
 
@@ -19,9 +20,13 @@ async def page() -> AsyncIterator[str]:
     registry = CollectorRegistry()
     counter = Counter("things_total", "Things.", ("namespace",), registry=registry)
     counter.labels('a "quoted"\nname').inc(2)
-    exposition = Exposition(registry, "127.0.0.1", 0)
+    exposition = exposition_of(registry)
     yield f"http://127.0.0.1:{await exposition.start()}/metrics"
     await exposition.stop()
+
+
+def exposition_of(registry: CollectorRegistry, port: int = 0, health: Health | None = None) -> Exposition:
+    return Exposition(registry, health or Health(lambda: 0.0), "127.0.0.1", port)
 
 
 async def get(url: str, **headers: str) -> httpx.Response:
@@ -50,15 +55,16 @@ async def test_it_is_read_by_the_parser_of_openmetrics_when_asked_for(page: str)
 
 
 async def test_there_is_nothing_else(page: str) -> None:
-    """Neither another page nor another verb."""
+    """Neither another page than the three nor another verb."""
     async with httpx.AsyncClient(trust_env=False) as client:
         statuses = [
             (await client.get(page.removesuffix("/metrics") + "/")).status_code,
             (await client.get(page + "/../../etc/passwd")).status_code,
             (await client.post(page, content=b"x")).status_code,
+            (await client.post(page.replace("metrics", "healthz"))).status_code,
         ]
 
-    assert statuses == [404, 404, 405]
+    assert statuses == [404, 404, 405, 405]
 
 
 async def test_an_address_that_is_taken_is_told_and_left_alone(page: str) -> None:
@@ -66,19 +72,43 @@ async def test_an_address_that_is_taken_is_told_and_left_alone(page: str) -> Non
     port = httpx.URL(page).port
     assert port is not None
     with pytest.raises(OSError, match="in use"):
-        await Exposition(CollectorRegistry(), "127.0.0.1", port).start()
+        await exposition_of(CollectorRegistry(), port).start()
 
     assert (await get(page)).status_code == 200
 
 
 async def test_the_address_is_free_after_the_end() -> None:
     """Ended twice or never begun, it makes no difference."""
-    exposition = Exposition(CollectorRegistry(), "127.0.0.1", 0)
+    exposition = exposition_of(CollectorRegistry())
     await exposition.stop()
     port = await exposition.start()
     await exposition.stop()
     await exposition.stop()
-    again = Exposition(CollectorRegistry(), "127.0.0.1", port)
+    again = exposition_of(CollectorRegistry(), port)
 
     assert await again.start() == port
     await again.stop()
+
+
+async def test_the_probes_are_answered_with_the_status_that_the_kubelet_reads() -> None:
+    """Alive from the first moment, ready when there is something to take over with, neither when it should be gone."""
+    seconds, vitals = [0.0], Vitals(synced=True, leading=False, listed_at=0.0, resync_seconds=300.0)
+    health = Health(lambda: seconds[0])
+    exposition = exposition_of(CollectorRegistry(), health=health)
+    page = f"http://127.0.0.1:{await exposition.start()}"
+
+    async def probed() -> list[tuple[int, str]]:
+        answers = [await get(f"{page}/{name}") for name in ("healthz", "readyz")]
+        return [(answer.status_code, answer.text.strip()) for answer in answers]
+
+    begun = await probed()
+    health.begun(lambda: vitals)
+    standing_by = await probed()
+    health.ended()
+    seconds[0] = 31.0
+    stuck = await probed()
+    await exposition.stop()
+
+    assert begun == [(200, "the loop turns"), (503, "waits for the API server")]
+    assert standing_by == [(200, "the loop turns"), (200, "stands by")]
+    assert stuck == [(503, "the engine has ended, and the process does not"), (503, "ends")]

@@ -185,7 +185,6 @@ def staged(plane: ControlPlane, host: str, folder: Path) -> Iterator[World]:
     kubectl = plane.kubectl
     apply_crds(kubectl, checkout_crds())
     kubectl("apply", "-k", DEPLOY)
-    kubectl("apply", "-f", DEPLOY / "rbac-trainer.yaml")
     kubectl("create", "namespace", NAMESPACE)
     account = plane.service_account_kubeconfig("tinker-operator", "tinker-operator", folder / "kubeconfig")
     with ExitStack() as ending:

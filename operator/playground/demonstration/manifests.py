@@ -61,12 +61,12 @@ spec:
 
 
 def deploy_folder() -> Path:
-    """The deploy folder of the checkout.
+    """The folder of the checkout with the operator's rights.
 
     Raises:
         BadSetting: The demonstration runs from somewhere else, such as an installed wheel.
     """
-    folder = checkout_crds().parent / "deploy"
+    folder = checkout_crds().parent / "deploy" / "rights"
     if (folder / "rbac.yaml").is_file():
         return folder
     raise BadSetting(f"{folder} holds no rbac.yaml.", "Run the demonstration from a checkout of the project.")

@@ -74,7 +74,7 @@ def _apply_definitions(scene: Scene) -> None:
         scene.stage.done(f"kubectl apply -f crds/: {len(names)} kinds established")
         scene.kubectl("apply", "-f", deploy_folder() / "rbac.yaml", "-f", deploy_folder() / "guard.yaml")
         scene.stage.done(
-            "kubectl apply -f deploy/rbac.yaml -f deploy/guard.yaml: the operator's account and its bounds"
+            "kubectl apply -f rbac.yaml -f guard.yaml, of deploy/rights: the operator's account and its bounds"
         )
         scene.apply("people.yaml", PEOPLE)
         scene.stage.done(f"namespace {NAMESPACE}: the loop's ServiceAccount, which may get one ConfigMap")

@@ -72,7 +72,7 @@ def command() -> None:
 @click.option(
     "--metrics-address",
     metavar="HOST:PORT",
-    help="Serve Prometheus metrics there, at /metrics. Default: nowhere.",
+    help="Serve Prometheus metrics there, at /metrics, and the probes /healthz and /readyz. Default: nowhere.",
 )
 @click.option("--log-format", type=click.Choice(["auto", "json", "text"]), default="auto", help="Form of the logs.")
 @click.option("--debug", is_flag=True, help="Log more.")

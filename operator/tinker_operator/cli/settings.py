@@ -39,7 +39,7 @@ class Settings(BaseModel):
         lease_namespace: Namespace of the leader-election Lease; None to run without election.
         webhooks: Hosts that a hook may call.
         shortest_poll_seconds: Floor of what objects may ask for as their poll interval.
-        metrics_address: Host and port of /metrics; None to serve none.
+        metrics_address: Host and port of /metrics, /healthz and /readyz; None to serve none.
         export_image: Image of the Jobs that export checkpoints; None when policies have to name one.
     """
 

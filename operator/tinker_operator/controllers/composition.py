@@ -38,6 +38,7 @@ from tinker_operator.engine.elector import Elector, KubeLease
 from tinker_operator.engine.engine import Engine
 from tinker_operator.engine.events import EventRecorder
 from tinker_operator.engine.exposition import Exposition
+from tinker_operator.engine.health import Health
 from tinker_operator.engine.keys import ObjectKey, Resource
 from tinker_operator.engine.kopf_source import KopfSource
 from tinker_operator.engine.kube import KubeApi
@@ -70,7 +71,7 @@ class Deployment:
         lease_namespace: Namespace of the leader-election Lease; None to run without election.
         allowed_webhooks: Hosts that a hook may call.
         shortest_poll_seconds: Floor of what objects may ask for as their poll interval.
-        metrics_address: Host and port of /metrics; None to serve none.
+        metrics_address: Host and port of /metrics, /healthz and /readyz; None to serve none.
         export_image: Image of the Jobs that export checkpoints; None when policies have to name one.
     """
 
@@ -88,7 +89,7 @@ class Deployment:
 
 
 class AddressUnusable(Exception):
-    """The address for the metrics cannot be listened on; the message is one line that says why and the remedy."""
+    """The address of metrics and probes cannot be listened on; the message is one line that says why and the remedy."""
 
 
 def utc_now() -> datetime:
@@ -110,19 +111,20 @@ async def run_operator(deployment: Deployment, stop: asyncio.Event) -> None:
 
     Raises:
         LeadershipLost: Another replica may lead; the process must exit.
-        AddressUnusable: Metrics cannot be served where they should be.
+        AddressUnusable: Metrics and probes cannot be served where they should be.
         CredentialsInvalid: There is no way to reach the API server.
     """
-    registry = CollectorRegistry()
-    exposition = await _exposed(deployment, registry)
+    telemetry, health = Telemetry(CollectorRegistry()), Health(time.monotonic)
+    telemetry.show_leading(lambda: health.leading)
+    exposition = await _exposed(deployment, telemetry.registry, health)
     try:
-        await _connected(deployment, registry, stop)
+        await _connected(deployment, telemetry, health, stop)
     finally:
         if exposition is not None:
             await exposition.stop()
 
 
-async def _connected(deployment: Deployment, registry: CollectorRegistry, stop: asyncio.Event) -> None:
+async def _connected(deployment: Deployment, telemetry: Telemetry, health: Health, stop: asyncio.Event) -> None:
     api = await _unless_stopped(KubeApi.connect(deployment.kubeconfig), stop)
     if api is None:
         return
@@ -130,7 +132,7 @@ async def _connected(deployment: Deployment, registry: CollectorRegistry, stop: 
         cluster_id = deployment.cluster_id or await _when_answered(api.kube_system_uid, stop)
         resources = await _when_answered(partial(watched_resources, api, deployment.namespaces), stop)
         if cluster_id is not None and resources is not None:
-            await _run(deployment, api, Telemetry(registry), (cluster_id, resources), stop)
+            await _run(deployment, api, (telemetry, health), (cluster_id, resources), stop)
 
 
 async def watched_resources(api: KubeApi, namespaces: tuple[str, ...]) -> tuple[Resource, ...]:
@@ -191,11 +193,11 @@ async def _unless_stopped(question: Coroutine[Any, Any, T], stop: asyncio.Event)
 async def _run(
     deployment: Deployment,
     api: KubeApi,
-    telemetry: Telemetry,
+    shown: tuple[Telemetry, Health],
     watched: tuple[str, tuple[Resource, ...]],
     stop: asyncio.Event,
 ) -> None:
-    cluster_id, resources = watched
+    (telemetry, health), (cluster_id, resources) = shown, watched
     store = Store({TRAINER_JOBS.kind: trimmed_job})
     queue = WorkQueue(time.monotonic, rng=random.random)
     keyring = Keyring(api, deployment.own, deployment.default_url, deployment.allowed_urls)
@@ -238,18 +240,20 @@ async def _run(
     if deployment.namespaces:
         told = "a checkpoint that only objects of other namespaces refer to counts as unused"
         log.info("references_limited", namespaces=deployment.namespaces, message=told)
+    health.begun(engine.vitals)
     try:
         await engine.run(stop)
     finally:
+        health.ended()
         await services.close()
         log.info("operator_ended")
 
 
-async def _exposed(deployment: Deployment, registry: CollectorRegistry) -> Exposition | None:
+async def _exposed(deployment: Deployment, registry: CollectorRegistry, health: Health) -> Exposition | None:
     if deployment.metrics_address is None:
         return None
     host, port = deployment.metrics_address
-    exposition = Exposition(registry, host, port)
+    exposition = Exposition(registry, health, host, port)
     try:
         log.info("metrics_served", host=host, port=await exposition.start())
     except OSError as error:

@@ -5,10 +5,11 @@ to them.
 """
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from tinker_operator.core.telemetry import STEPS, Told
 from tinker_operator.engine.keys import ObjectKey
@@ -38,6 +39,15 @@ class Telemetry:
             ("namespace", "step"),
             registry=registry,
         )
+
+    def show_leading(self, leading: Callable[[], bool]) -> None:
+        """Shows whether this replica leads.
+
+        Args:
+            leading: Asked at each scrape.
+        """
+        gauge = Gauge("tinker_operator_leading", "Whether this replica leads.", registry=self.registry)
+        gauge.set_function(lambda: float(leading()))
 
     def tell(self, key: ObjectKey, told: Told) -> None:
         """Counts and logs one thing that happened.

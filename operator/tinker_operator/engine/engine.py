@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import structlog
 
 from tinker_operator.engine.elector import Elector
+from tinker_operator.engine.health import Vitals
 from tinker_operator.engine.keys import Monotonic, ObjectKey, Resource
 from tinker_operator.engine.objects import ObjectApi
 from tinker_operator.engine.resync import Resync
@@ -122,6 +123,10 @@ class Engine:
     def listed_at(self) -> float | None:
         """When the last complete listing ended, on the monotonic clock: how old the view may be, at worst."""
         return self._resync.completed_at
+
+    def vitals(self) -> Vitals:
+        """What there is to tell of this replica's health."""
+        return Vitals(self.synced.is_set(), self.leading.is_set(), self.listed_at, self._settings.resync_seconds)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until asked to stop, then end within ten seconds with the lease released.

@@ -1,21 +1,31 @@
-"""Shows the metrics over HTTP, in the form that Prometheus scrapes."""
+"""Shows the metrics over HTTP, in the form that Prometheus scrapes, and answers the kubelet's probes beside them."""
+
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import TypeAlias
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from tinker_operator.engine.health import Health, Verdict
+
+Page: TypeAlias = Callable[[web.Request], Awaitable[web.Response]]
+
 
 class Exposition:
-    """A small HTTP server with one page, /metrics.
+    """A small HTTP server with three pages: /metrics, /healthz and /readyz.
 
     Args:
         registry: What is shown.
+        health: Answers the probes.
         host: Address to listen on.
         port: Port; 0 for any that is free.
     """
 
-    def __init__(self, registry: CollectorRegistry, host: str, port: int) -> None:
+    def __init__(self, registry: CollectorRegistry, health: Health, host: str, port: int) -> None:
         self._registry = registry
+        self._health = health
         self._host, self._port = host, port
         self._runner: web.AppRunner | None = None
 
@@ -27,6 +37,8 @@ class Exposition:
         """
         app = web.Application()
         app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/healthz", _probe(self._health.liveness))
+        app.router.add_get("/readyz", _probe(self._health.readiness))
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         try:
@@ -44,3 +56,13 @@ class Exposition:
     async def _metrics(self, request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
+
+
+def _probe(judge: Callable[[], Verdict]) -> Page:
+    async def answer(request: web.Request) -> web.Response:
+        del request
+        verdict = judge()
+        status = HTTPStatus.OK if verdict.well else HTTPStatus.SERVICE_UNAVAILABLE
+        return web.Response(text=f"{verdict.told}\n", status=status, headers={"Cache-Control": "no-store"})
+
+    return answer
