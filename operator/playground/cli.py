@@ -21,8 +21,9 @@ from playground.cluster import Cluster, UserCluster
 from playground.controlplane import ControlPlane
 from playground.crds import apply_crds, checked_folder, checkout_crds
 from playground.demonstration.command import demo
-from playground.errors import BadSetting, PlaygroundError
+from playground.errors import BadSetting, PlaygroundError, SourceUnavailable
 from playground.ground import Ground
+from playground.helm.renderer import find_renderer
 from playground.interrupt import Interrupted, stop_signals
 from playground.kubectl import Kubectl
 from playground.node.command import joined, load
@@ -154,7 +155,8 @@ def crds(folder: Path, manifests: Path | None) -> None:
 
 @click.command()
 @click.option("--node", "with_node", is_flag=True, help="Those of a node, too; refused where no node can run.")
-def warm(with_node: bool) -> None:
+@click.option("--helm", "with_helm", is_flag=True, help="What renders Helm charts, too, or why that cannot be had.")
+def warm(with_node: bool, with_helm: bool) -> None:
     """Get the binaries, so that later starts take seconds, and print where they are from."""
     if with_node:
         require_node()
@@ -163,6 +165,15 @@ def warm(with_node: bool) -> None:
         click.echo(f"The binaries are from {find(settings, reporter).origin}.")
         if with_node:
             click.echo(f"Those of the node are from {find_programs(settings, reporter).origin}.")
+        if with_helm:
+            click.echo(_helm(settings, reporter))
+
+
+def _helm(settings: Settings, reporter: Reporter) -> str:
+    try:
+        return f"Helm charts are rendered by {find_renderer(settings, reporter).program}."
+    except SourceUnavailable as error:
+        return f"Helm charts are not rendered here: {error}"
 
 
 commands.add_command(up)

@@ -34,8 +34,9 @@ NAMESPACE = "troubled"
 SLOW_SECONDS = 5.0
 """How long a load waits, so that trouble comes while it is under way."""
 SETTLE_SECONDS = 120.0
-FAULTS = {"watches": 25, "versions": 25, "requests": 8}
-"""How many requests are troubled at least; recoveries that are done leave nothing to ask."""
+FAULTS = {"watches": 25, "versions": 12, "requests": 8}
+"""How many requests are troubled at least. Recoveries that are done leave nothing to ask, and a source of events that
+was told that versions expired begins again after ever longer pauses, up to 15 seconds."""
 JSON = {"content-type": "application/json"}
 RECOVERIES: dict[str, dict[str, Any]] = {
     "recreate": {"mode": "Recreate"},
@@ -69,7 +70,7 @@ class World:
         for name in (*RECOVERIES, "well", "goes"):
             self.lost[f"{label}-{name}"], _ = stage.trained_run(1)
         stage.apply(*(self.manifest(name) for name in self.lost))
-        wait_for(self._all_ready, "all to be Ready")
+        wait_for(self._all_ready, "all to be Ready", SETTLE_SECONDS)
 
     def _all_ready(self) -> bool:
         now = self.statuses(list(self.lost))

@@ -80,6 +80,25 @@ def test_warm_tells_where_the_binaries_are_from(tmp_path: Path) -> None:
     assert answer.stdout == f"The binaries are from KUBEBUILDER_ASSETS ({tmp_path}).\n"
 
 
+def test_warm_goes_on_where_charts_cannot_be_rendered(tmp_path: Path) -> None:
+    """Nothing but the tests of the chart needs that, and those are skipped then: it is told, and warm exits 0."""
+    for name in missing_from(tmp_path):
+        (tmp_path / name).touch(0o755)
+    offline = {
+        "GOPROXY": "off",
+        "GOMODCACHE": str(tmp_path / "none"),
+        "PIP_INDEX_URL": "http://127.0.0.1:1",
+        "PIP_RETRIES": "0",
+    }
+
+    answer = run(
+        "warm", "--helm", KUBEBUILDER_ASSETS=str(tmp_path), TINKER_OPERATOR_CACHE=str(tmp_path / "cache"), **offline
+    )
+
+    assert answer.returncode == 0
+    assert "Helm charts are not rendered here: " in answer.stdout
+
+
 def test_a_component_that_does_not_start_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
     """When etcd dies, the error shows what it wrote, and nothing is left running."""
     for name in missing_from(tmp_path):
