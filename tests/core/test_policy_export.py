@@ -9,7 +9,7 @@ from tests.core.legality import illegalities
 from tests.core.strategies_policy import NOW, checkpoint, deleted_paths, path, policy, training_run
 
 from tinker_operator.api.checkpoint_policy import CheckpointPolicy
-from tinker_operator.api.export_spec import Export
+from tinker_operator.api.export_spec import Export, ExportFormat
 from tinker_operator.api.export_status import ExportRecord, ExportState
 from tinker_operator.api.meta import ConditionStatus
 from tinker_operator.api.policy_status import KeepReason
@@ -17,7 +17,7 @@ from tinker_operator.api.reasons import ConditionType, Reason
 from tinker_operator.api.retention_spec import CheckpointType
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.core.conditions import find_condition
-from tinker_operator.core.export_job import export_job
+from tinker_operator.core.export_job import export_job, shown_target
 from tinker_operator.core.export_references import with_exports
 from tinker_operator.core.policy import next_policy_status, plan_policy
 from tinker_operator.core.policy_export import ATTEMPTS, JobFate, export_status, look_again, plan_export, seen_to
@@ -238,6 +238,33 @@ def test_an_address_cannot_name_a_variable() -> None:
 
     (container,) = job["spec"]["template"]["spec"]["containers"]
     assert "https://store.example/$$(TINKER_API_KEY)" in container["args"]
+
+
+def in_form(form: str) -> CheckpointPolicy:
+    asked = exporting("Latest")
+    export = Export.model_validate({"what": "Latest", "to": BUCKET, "format": form})
+    return asked.model_copy(update={"spec": asked.spec.model_copy(update={"export": export})})
+
+
+@pytest.mark.parametrize("form", list(ExportFormat))
+def test_a_job_is_told_the_format(form: ExportFormat) -> None:
+    asked = in_form(form.value)
+    assert asked.spec.export is not None
+    record = ExportRecord(path="tinker://r1/weights/x", training_run="sft", target="t", job="j")
+    job = export_job(asked, asked.spec.export, record, keyed_run(), image="image", base_url=SERVICE)
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert container["args"][container["args"].index("--format") + 1] == form.value
+
+
+def test_another_format_is_another_target() -> None:
+    """What is there in one is exported in the other; the usual one is known by what it was before there were two."""
+    shown = {form: shown_target(export) for form in ExportFormat if (export := in_form(form.value).spec.export)}
+    assert len(set(shown.values())) == len(ExportFormat)
+    assert shown[ExportFormat.SAFETENSORS] == "s3://models#11e7677b"
+    game = Rounds(in_form("Safetensors")).many(6)
+    edited(game, in_form("GGUF"))
+    game.many(6)
+    assert (len(set(game.made)), game.there) == (2, [path("r1", "new")])
 
 
 def edited(game: Rounds, asked: CheckpointPolicy) -> None:

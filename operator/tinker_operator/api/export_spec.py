@@ -54,6 +54,10 @@ class ExportFormat(StrEnum):
 
     SAFETENSORS = "Safetensors"
     """A PEFT adapter: adapter_config.json and adapter_model.safetensors."""
+    PYTORCH = "PyTorch"
+    """A PEFT adapter whose weights torch.save wrote: adapter_config.json and adapter_model.bin."""
+    GGUF = "GGUF"
+    """What llama.cpp loads beside its base model: adapter_model.gguf."""
 
 
 class HubPlace(ApiModel):
@@ -141,7 +145,11 @@ class Export(ApiModel):
 
     what: ExportWhat = Field(description="Best, Latest or All of each TrainingRun.")
     to: ExportPlace = Field(description="Where to.")
-    format: ExportFormat = Field(default=ExportFormat.SAFETENSORS, description="Form of the files.")
+    format: ExportFormat = Field(
+        default=ExportFormat.SAFETENSORS,
+        description="Form of the files: Safetensors and PyTorch for PEFT, GGUF for llama.cpp. What the image has to "
+        "hold for the last two: tinker-operator[pytorch], tinker-operator[gguf].",
+    )
     job: ExportJob = Field(default=ExportJob(), description="The Job that exports one checkpoint.")
 
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import click
 from pydantic import SecretStr
 
+from tinker_operator.api.export_spec import ExportFormat
 from tinker_operator.cli.commands import now, progress_shown, service_settings, until_signalled
 from tinker_operator.cli.settings import InvalidSettings
 from tinker_operator.exporter import Address, Exported, Exporting
@@ -36,7 +37,14 @@ _FAILED = 1
 @click.option("--revision", default="main", show_default=True, help="Branch of the Hub's repository.")
 @click.option("--public", is_flag=True, help="Let everybody read the Hub's repository. Default: it must be private.")
 @click.option("--apart", is_flag=True, help="In the Hub's repository, a folder of its own for each checkpoint.")
-@click.option("--format", "form", type=click.Choice(["Safetensors"]), default="Safetensors", help="Form of the files.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice([form.value for form in ExportFormat]),
+    default=ExportFormat.SAFETENSORS.value,
+    show_default=True,
+    help="Form of the files.",
+)
 @click.option(
     "--work-dir",
     type=click.Path(path_type=Path, file_okay=False),
@@ -58,15 +66,14 @@ def export(  # noqa: PLR0917 - click names them
     base_url: str | None,
     told_as: str,
 ) -> None:
-    """Send the files of a checkpoint to another place, as a PEFT adapter.
+    """Send the files of a checkpoint to another place, as an adapter for PEFT or llama.cpp.
 
     Keys come from the environment: TINKER_API_KEY; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; HF_TOKEN. What is
     there already is not sent again, and an interrupted export goes on when the command is given again.
     """
-    del form  # there is one
     path, url, key = service_settings(tinker_path, base_url, os.environ)
     try:
-        address = Address(place, _checked_endpoint(endpoint_url), revision, public, apart)
+        address = Address(place, _checked_endpoint(endpoint_url), revision, public, apart, ExportFormat(form))
     except CallNotPossible as error:
         raise InvalidSettings(str(error).rstrip(".")) from None
     with progress_shown() as progress:
@@ -85,7 +92,7 @@ async def _exported(
     target = await asyncio.to_thread(address.target, path)
     async with TinkerClient(url, key) as client, way_to(url, now, progress=progress) as way:
         try:
-            return await Exporting(client, way, lambda: str(uuid.uuid4()), work).run(path, target)
+            return await Exporting(client, way, lambda: str(uuid.uuid4()), work, address.form).run(path, target)
         except NotDownloadable as error:
             raise InvalidSettings(str(error).rstrip(".")) from None
 
