@@ -159,3 +159,11 @@ BEST_EXPORT_NEEDS_A_METRIC = rule(
     path=".export",
 )
 """Rule of CheckpointPolicy's spec."""
+
+EXPORT_NEEDS_TRAINING = rule(
+    "!has(self.export) || 'Training' in self.retention.checkpointTypes",
+    "export: only training checkpoints can be exported, and retention.checkpointTypes does not name them; add "
+    "Training, or remove export",
+    path=".export",
+)
+"""Rule of CheckpointPolicy's spec: no other type can be downloaded, and what is not governed is not looked at."""
