@@ -69,18 +69,19 @@ class Rounds:
         plan = plan_policy(self.policy, seen, self.now)
         performed = tuple(Performed(action, Done()) for action in plan.plan.actions)
         exports = plan_export(self.policy, plan, self.now)
-        if exports.due is not None:
-            assert exports.due in self.policy.status.exports, "it stands in status before its Job is made"
-            first = exports.due.job not in self.made
-            makes = first and exports.make
-            self.made += [exports.due.job] if makes else []
-            fate = JobFate.MADE if makes else JobFate.GONE if first else self.ends(exports.due)
-            exports = seen_to(exports, fate, self.now)
+        for turn in exports.due:
+            assert turn.record in self.policy.status.exports, "it stands in status before its Job is made"
+            first = turn.record.job not in self.made
+            makes = first and turn.make
+            self.made += [turn.record.job] if makes else []
+            fate = JobFate.MADE if makes else JobFate.GONE if first else self.ends(turn.record)
+            exports = seen_to(exports, turn, fate, self.now)
         status = next_policy_status(self.policy, seen, plan, performed, self.now)
         status = export_status(self.policy, exports, status, self.now)
         assert illegalities(self.policy.metadata.generation, status.observed_generation, status.conditions) == []
         busy = [it for it in status.exports if it.state in {ExportState.PENDING, ExportState.RUNNING}]
-        assert len(busy) < 2, "one at a time"
+        export = self.policy.spec.export
+        assert len(busy) <= (1 if export is None else export.parallelism), "no more at a time"
         self.deleted += deleted_paths(plan.plan.actions)
         if not isinstance(self.listing, Fault):
             self.listing = tuple(it for it in self.listing if it.path not in self.deleted)
@@ -340,11 +341,11 @@ def test_one_training_run_without_a_key_holds_up_no_other() -> None:
         seen = PolicySeen(governed, (asked,), with_exports(references(runs), (asked,), governed))
         plan = plan_policy(asked, seen, now)
         exports = plan_export(asked, plan, now)
-        if (due := exports.due) is not None:
-            first = due.job not in made
-            fate = held if due.training_run == "a" else JobFate.MADE if first else JobFate.SUCCEEDED
-            made += [due.job] if fate is JobFate.MADE else []
-            exports = seen_to(exports, fate, now)
+        for turn in exports.due:
+            first = turn.record.job not in made
+            fate = held if turn.record.training_run == "a" else JobFate.MADE if first else JobFate.SUCCEEDED
+            made += [turn.record.job] if fate is JobFate.MADE else []
+            exports = seen_to(exports, turn, fate, now)
         status = export_status(asked, exports, next_policy_status(asked, seen, plan, (), now), now)
         asked, now = asked.model_copy(update={"status": status}), now + timedelta(minutes=1)
 

@@ -150,6 +150,7 @@ class Export(ApiModel):
         description="Form of the files: Safetensors and PyTorch for PEFT, GGUF for llama.cpp. What the image has to "
         "hold for the last two: tinker-operator[pytorch], tinker-operator[gguf].",
     )
+    parallelism: int = Field(default=1, ge=1, le=16, description="How many checkpoints are exported at once.")
     job: ExportJob = Field(default=ExportJob(), description="The Job that exports one checkpoint.")
 
 
