@@ -222,11 +222,23 @@ def test_keys_come_by_reference_and_never_in_arguments(to: object) -> None:
     job = export_job(asked, export, record, keyed_run(), image="image", base_url=SERVICE)
     (container,) = job["spec"]["template"]["spec"]["containers"]
     secrets = {it["name"] for it in container["env"] if "valueFrom" in it}
-    assert {"TINKER_API_KEY"} | ({"HF_TOKEN"} if to is HUB else {"AWS_SECRET_ACCESS_KEY"}) <= secrets
+    assert {"TINKER_API_KEY", "TINKER_CA_CERT"} | ({"HF_TOKEN"} if to is HUB else {"AWS_SECRET_ACCESS_KEY"}) <= secrets
     plain = {it["name"]: it["value"] for it in container["env"] if "value" in it}
     assert plain.keys() <= {"HOME", "TMPDIR", "HF_HOME", "AWS_REGION", "TINKER_BASE_URL"}
     assert plain["TINKER_BASE_URL"] == "https://tinker.internal/$$(HF_TOKEN)", "the service that the key is for"
     assert "tinker://r1/weights/$$(HF_TOKEN)" in container["args"]
+
+
+def test_the_authorities_of_the_service_go_with_its_key() -> None:
+    """From the same Secret; one that has none starts the Job all the same."""
+    asked = exporting()
+    assert asked.spec.export is not None
+    record = ExportRecord(path="tinker://r1/weights/x", training_run="sft", target="t", job="j")
+    job = export_job(asked, asked.spec.export, record, keyed_run(), image="image", base_url=SERVICE)
+    told = {it["name"]: it for it in job["spec"]["template"]["spec"]["containers"][0]["env"]}
+    reference = told["TINKER_CA_CERT"]["valueFrom"]["secretKeyRef"]
+    assert reference == {"name": "tinker", "key": "ca.crt", "optional": True}
+    assert told["TINKER_API_KEY"]["valueFrom"]["secretKeyRef"]["name"] == "tinker"
 
 
 def test_an_address_cannot_name_a_variable() -> None:

@@ -13,7 +13,7 @@ import click
 from pydantic import SecretStr
 
 from tinker_operator.api.export_spec import ExportFormat
-from tinker_operator.cli.commands import now, progress_shown, service_settings, until_signalled
+from tinker_operator.cli.commands import authorities, now, progress_shown, service_settings, until_signalled
 from tinker_operator.cli.settings import InvalidSettings
 from tinker_operator.exporter import Address, Exported, Exporting
 from tinker_operator.tinker.client import TinkerClient
@@ -52,6 +52,11 @@ _FAILED = 1
 )
 @click.option("--base-url", metavar="URL", help="Base URL of the service. Default: TINKER_BASE_URL, or the public one.")
 @click.option(
+    "--ca-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Certificate authorities of the service, PEM. Default: the text in TINKER_CA_CERT, or the usual ones.",
+)
+@click.option(
     "-o", "--output", "told_as", type=click.Choice(["text", "json"]), default="text", help="Form of the result."
 )
 def export(  # noqa: PLR0917 - click names them
@@ -64,6 +69,7 @@ def export(  # noqa: PLR0917 - click names them
     form: str,
     work_dir: Path | None,
     base_url: str | None,
+    ca_file: Path | None,
     told_as: str,
 ) -> None:
     """Send the files of a checkpoint to another place, as an adapter for PEFT or llama.cpp.
@@ -72,6 +78,7 @@ def export(  # noqa: PLR0917 - click names them
     there already is not sent again, and an interrupted export goes on when the command is given again.
     """
     path, url, key = service_settings(tinker_path, base_url, os.environ)
+    ca_pem = authorities(ca_file, os.environ)
     try:
         address = Address(place, _checked_endpoint(endpoint_url), revision, public, apart, ExportFormat(form))
     except CallNotPossible as error:
@@ -79,7 +86,7 @@ def export(  # noqa: PLR0917 - click names them
     with progress_shown() as progress:
         try:
             done = until_signalled(
-                _exported(url, key, path, address, work=work_dir or _usual_work(), progress=progress)
+                _exported(url, key, path, address, work=work_dir or _usual_work(), progress=progress, ca_pem=ca_pem)
             )
         except click.Abort:
             _leave_at_once()
@@ -87,10 +94,18 @@ def export(  # noqa: PLR0917 - click names them
 
 
 async def _exported(
-    url: str, key: SecretStr, path: TinkerPath, address: Address, *, work: Path, progress: Progress
+    url: str,
+    key: SecretStr,
+    path: TinkerPath,
+    address: Address,
+    *,
+    work: Path,
+    progress: Progress,
+    ca_pem: str | None,
 ) -> Exported:
     target = await asyncio.to_thread(address.target, path)
-    async with TinkerClient(url, key) as client, way_to(url, now, progress=progress) as way:
+    way_there = way_to(url, now, progress=progress, ca_pem=ca_pem)
+    async with TinkerClient(url, key, ca_pem=ca_pem) as client, way_there as way:
         try:
             return await Exporting(client, way, lambda: str(uuid.uuid4()), work, address.form).run(path, target)
         except NotDownloadable as error:

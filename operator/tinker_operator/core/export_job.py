@@ -149,6 +149,7 @@ def _environment(place: ExportPlace, run: TrainingRun, base_url: str) -> list[Js
     secret = run.spec.credentials_ref.name if run.spec.credentials_ref is not None else ""
     told = [_plain("HOME", WORK), _plain("TMPDIR", WORK), _plain("HF_HOME", f"{WORK}/hub")]
     told += [_entry("TINKER_API_KEY", secret), _plain("TINKER_BASE_URL", base_url.replace("$", "$$"))]
+    told.append(_entry("TINKER_CA_CERT", secret, "ca.crt", optional=True))
     if place.hub is not None:
         told.append(_entry("HF_TOKEN", place.hub.token_secret_ref.name, place.hub.token_secret_ref.key))
     if place.s3 is not None:
