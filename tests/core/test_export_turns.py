@@ -12,8 +12,10 @@ from tests.core.strategies_policy import NOW, checkpoint, policy, training_run
 from tinker_operator.api.checkpoint_policy import CheckpointPolicy
 from tinker_operator.api.export_spec import Export
 from tinker_operator.api.export_status import ExportRecord, ExportState
-from tinker_operator.api.reasons import Reason
+from tinker_operator.api.meta import ConditionStatus
+from tinker_operator.api.reasons import ConditionType, Reason
 from tinker_operator.api.retention_spec import RetentionAction
+from tinker_operator.core.conditions import find_condition
 from tinker_operator.core.export_references import with_exports
 from tinker_operator.core.export_turns import Turn, in_turn
 from tinker_operator.core.policy import next_policy_status, plan_policy
@@ -69,6 +71,11 @@ class Cluster:
         if is_written:
             status = export_status(self.policy, exports, status, self.now)
             self.policy = self.policy.model_copy(update={"status": status})
+            told = find_condition(status.conditions, ConditionType.EXPORTED)
+            assert told is not None
+            done = {(it.path, it.time) for it in status.exports if it.state is ExportState.SUCCEEDED}
+            is_there = {(it.path, it.time) for it in self.listing} <= done
+            assert is_there or told.status is not ConditionStatus.TRUE, "somebody may wait for it"
 
     def end(self, fate: JobFate) -> None:
         """The oldest Job ends."""

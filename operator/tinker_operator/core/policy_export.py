@@ -53,12 +53,14 @@ class ExportPlan:
     Attributes:
         records: The exports as they are to stand in status, before what is seen of the Job below.
         due: Those whose Jobs are to be made or looked at.
-        full: Whether status has no room for more.
+        waiting: Whether more is wanted than has begun.
+        full: Whether that is because status has no room for more.
         unseen: Why the checkpoints of some TrainingRun cannot be seen; None when all are.
     """
 
     records: tuple[ExportRecord, ...] = ()
     due: tuple[Turn, ...] = ()
+    waiting: bool = False
     full: bool = False
     unseen: Fault | None = None
 
@@ -91,7 +93,8 @@ def plan_export(policy: CheckpointPolicy, plan: PolicyPlan, now: datetime) -> Ex
     fresh = [one for key, one in wanted.items() if key not in there and one.training_run not in held]
     begun = [_begun(policy, one, target) for one in beginning(known, fresh, most)]
     unseen = min(plan.gaps.values(), key=gravity, default=None)
-    return ExportPlan((*known, *begun), due, bool(fresh) and len(known) >= EXPORTS_LIMIT, unseen)
+    waiting = len(fresh) > len(begun)
+    return ExportPlan((*known, *begun), due, waiting, waiting and len(known) >= EXPORTS_LIMIT, unseen)
 
 
 def seen_to(plan: ExportPlan, turn: Turn, seen: JobFate | Fault, now: datetime) -> ExportPlan:
@@ -218,7 +221,7 @@ def _finding(policy: CheckpointPolicy, plan: ExportPlan) -> Finding:
     if plan.full:
         message = f"Status has no room for more than {EXPORTS_LIMIT} exports; keep fewer checkpoints, or export Latest."
         return Finding(kind, false, Reason.EXPORT_HELD_UP, message)
-    if any(it.state in OPEN for it in plan.records):
+    if plan.waiting or any(it.state in OPEN for it in plan.records):
         return Finding(kind, false, Reason.EXPORTING, "A checkpoint is being exported, as status.exports shows.")
     if policy.spec.suspend:
         return Finding(kind, false, Reason.SUSPENDED, "spec.suspend is true, so no export begins.")
