@@ -263,6 +263,7 @@ class Playing:
         statuses: Every status that was written.
         claimed_by: An older object on the same run.
         schedule: The schedule of a policy that holds.
+        schedule_unread: Whether a policy that cannot be read may decide instead.
     """
 
     run: TrainingRun
@@ -272,6 +273,7 @@ class Playing:
     statuses: list[TrainingRunStatus] = field(default_factory=list)
     claimed_by: str | None = None
     schedule: Deciding | None = None
+    schedule_unread: bool = False
 
     def look(self) -> None:
         """Polls the service."""
@@ -280,7 +282,9 @@ class Playing:
 
     def decide(self) -> RunPlan:
         """Decides, answering the questions of the decision."""
-        seen = RunSeen(CLUSTER, self.inventory, self.claimed_by, schedule=self.schedule)
+        seen = RunSeen(
+            CLUSTER, self.inventory, self.claimed_by, schedule=self.schedule, schedule_unread=self.schedule_unread
+        )
         while question := next_question(partial(plan_run, self.run, seen, self.now)):
             seen = seen.learned(question, self.service.answer(question))
         return plan_run(self.run, seen, self.now)

@@ -9,7 +9,7 @@ from tests.core.legality import illegalities
 from tests.core.strategies_policy import NOW, checkpoint, deleted_paths, path, policy, training_run
 
 from tinker_operator.api.checkpoint_policy import CheckpointPolicy
-from tinker_operator.api.export_spec import Export
+from tinker_operator.api.export_spec import Export, ExportFormat
 from tinker_operator.api.export_status import ExportRecord, ExportState
 from tinker_operator.api.meta import ConditionStatus
 from tinker_operator.api.policy_status import KeepReason
@@ -17,7 +17,7 @@ from tinker_operator.api.reasons import ConditionType, Reason
 from tinker_operator.api.retention_spec import CheckpointType
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.core.conditions import find_condition
-from tinker_operator.core.export_job import export_job
+from tinker_operator.core.export_job import export_job, shown_target
 from tinker_operator.core.export_references import with_exports
 from tinker_operator.core.policy import next_policy_status, plan_policy
 from tinker_operator.core.policy_export import ATTEMPTS, JobFate, export_status, look_again, plan_export, seen_to
@@ -69,18 +69,19 @@ class Rounds:
         plan = plan_policy(self.policy, seen, self.now)
         performed = tuple(Performed(action, Done()) for action in plan.plan.actions)
         exports = plan_export(self.policy, plan, self.now)
-        if exports.due is not None:
-            assert exports.due in self.policy.status.exports, "it stands in status before its Job is made"
-            first = exports.due.job not in self.made
-            makes = first and exports.make
-            self.made += [exports.due.job] if makes else []
-            fate = JobFate.MADE if makes else JobFate.GONE if first else self.ends(exports.due)
-            exports = seen_to(exports, fate, self.now)
+        for turn in exports.due:
+            assert turn.record in self.policy.status.exports, "it stands in status before its Job is made"
+            first = turn.record.job not in self.made
+            makes = first and turn.make
+            self.made += [turn.record.job] if makes else []
+            fate = JobFate.MADE if makes else JobFate.GONE if first else self.ends(turn.record)
+            exports = seen_to(exports, turn, fate, self.now)
         status = next_policy_status(self.policy, seen, plan, performed, self.now)
         status = export_status(self.policy, exports, status, self.now)
         assert illegalities(self.policy.metadata.generation, status.observed_generation, status.conditions) == []
         busy = [it for it in status.exports if it.state in {ExportState.PENDING, ExportState.RUNNING}]
-        assert len(busy) < 2, "one at a time"
+        export = self.policy.spec.export
+        assert len(busy) <= (1 if export is None else export.parallelism), "no more at a time"
         self.deleted += deleted_paths(plan.plan.actions)
         if not isinstance(self.listing, Fault):
             self.listing = tuple(it for it in self.listing if it.path not in self.deleted)
@@ -221,11 +222,23 @@ def test_keys_come_by_reference_and_never_in_arguments(to: object) -> None:
     job = export_job(asked, export, record, keyed_run(), image="image", base_url=SERVICE)
     (container,) = job["spec"]["template"]["spec"]["containers"]
     secrets = {it["name"] for it in container["env"] if "valueFrom" in it}
-    assert {"TINKER_API_KEY"} | ({"HF_TOKEN"} if to is HUB else {"AWS_SECRET_ACCESS_KEY"}) <= secrets
+    assert {"TINKER_API_KEY", "TINKER_CA_CERT"} | ({"HF_TOKEN"} if to is HUB else {"AWS_SECRET_ACCESS_KEY"}) <= secrets
     plain = {it["name"]: it["value"] for it in container["env"] if "value" in it}
     assert plain.keys() <= {"HOME", "TMPDIR", "HF_HOME", "AWS_REGION", "TINKER_BASE_URL"}
     assert plain["TINKER_BASE_URL"] == "https://tinker.internal/$$(HF_TOKEN)", "the service that the key is for"
     assert "tinker://r1/weights/$$(HF_TOKEN)" in container["args"]
+
+
+def test_the_authorities_of_the_service_go_with_its_key() -> None:
+    """From the same Secret; one that has none starts the Job all the same."""
+    asked = exporting()
+    assert asked.spec.export is not None
+    record = ExportRecord(path="tinker://r1/weights/x", training_run="sft", target="t", job="j")
+    job = export_job(asked, asked.spec.export, record, keyed_run(), image="image", base_url=SERVICE)
+    told = {it["name"]: it for it in job["spec"]["template"]["spec"]["containers"][0]["env"]}
+    reference = told["TINKER_CA_CERT"]["valueFrom"]["secretKeyRef"]
+    assert reference == {"name": "tinker", "key": "ca.crt", "optional": True}
+    assert told["TINKER_API_KEY"]["valueFrom"]["secretKeyRef"]["name"] == "tinker"
 
 
 def test_an_address_cannot_name_a_variable() -> None:
@@ -238,6 +251,33 @@ def test_an_address_cannot_name_a_variable() -> None:
 
     (container,) = job["spec"]["template"]["spec"]["containers"]
     assert "https://store.example/$$(TINKER_API_KEY)" in container["args"]
+
+
+def in_form(form: str) -> CheckpointPolicy:
+    asked = exporting("Latest")
+    export = Export.model_validate({"what": "Latest", "to": BUCKET, "format": form})
+    return asked.model_copy(update={"spec": asked.spec.model_copy(update={"export": export})})
+
+
+@pytest.mark.parametrize("form", list(ExportFormat))
+def test_a_job_is_told_the_format(form: ExportFormat) -> None:
+    asked = in_form(form.value)
+    assert asked.spec.export is not None
+    record = ExportRecord(path="tinker://r1/weights/x", training_run="sft", target="t", job="j")
+    job = export_job(asked, asked.spec.export, record, keyed_run(), image="image", base_url=SERVICE)
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert container["args"][container["args"].index("--format") + 1] == form.value
+
+
+def test_another_format_is_another_target() -> None:
+    """What is there in one is exported in the other; the usual one is known by what it was before there were two."""
+    shown = {form: shown_target(export) for form in ExportFormat if (export := in_form(form.value).spec.export)}
+    assert len(set(shown.values())) == len(ExportFormat)
+    assert shown[ExportFormat.SAFETENSORS] == "s3://models#11e7677b"
+    game = Rounds(in_form("Safetensors")).many(6)
+    edited(game, in_form("GGUF"))
+    game.many(6)
+    assert (len(set(game.made)), game.there) == (2, [path("r1", "new")])
 
 
 def edited(game: Rounds, asked: CheckpointPolicy) -> None:
@@ -313,11 +353,11 @@ def test_one_training_run_without_a_key_holds_up_no_other() -> None:
         seen = PolicySeen(governed, (asked,), with_exports(references(runs), (asked,), governed))
         plan = plan_policy(asked, seen, now)
         exports = plan_export(asked, plan, now)
-        if (due := exports.due) is not None:
-            first = due.job not in made
-            fate = held if due.training_run == "a" else JobFate.MADE if first else JobFate.SUCCEEDED
-            made += [due.job] if fate is JobFate.MADE else []
-            exports = seen_to(exports, fate, now)
+        for turn in exports.due:
+            first = turn.record.job not in made
+            fate = held if turn.record.training_run == "a" else JobFate.MADE if first else JobFate.SUCCEEDED
+            made += [turn.record.job] if fate is JobFate.MADE else []
+            exports = seen_to(exports, turn, fate, now)
         status = export_status(asked, exports, next_policy_status(asked, seen, plan, (), now), now)
         asked, now = asked.model_copy(update={"status": status}), now + timedelta(minutes=1)
 

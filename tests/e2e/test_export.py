@@ -37,10 +37,15 @@ def environment(stage: Stage, container: dict[str, Any]) -> dict[str, str]:
     return told
 
 
+def open_jobs(stage: Stage) -> list[dict[str, Any]]:
+    """The Jobs that have not ended."""
+    jobs = stage.kubectl.json("get", "jobs", "--namespace", stage.namespace)["items"]
+    return [it for it in jobs if not any(one["status"] == "True" for one in it["status"].get("conditions", []))]
+
+
 def open_job(stage: Stage) -> dict[str, Any]:
     """The one Job that has not ended; {} while there is none."""
-    jobs = stage.kubectl.json("get", "jobs", "--namespace", stage.namespace)["items"]
-    left = [it for it in jobs if not any(one["status"] == "True" for one in it["status"].get("conditions", []))]
+    left = open_jobs(stage)
     assert len(left) < 2
     return left[0] if left else {}
 
@@ -62,10 +67,15 @@ def run_job(stage: Stage, work: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     name = job["metadata"]["name"]
+    succeed(stage, name)
+    wait_for(lambda: open_job(stage).get("metadata", {}).get("name") != name, "the Job to end")
+
+
+def succeed(stage: Stage, name: str) -> None:
+    """Say of the Pod of a Job that it is done."""
     of_job = ("get", "pods", "--selector", f"job-name={name}", "--namespace", stage.namespace)
     pod = wait_for(lambda: stage.kubectl.json(*of_job)["items"], "its Pod")[0]
     stage.patch_status("pod", pod["metadata"]["name"], {"status": {"phase": "Succeeded"}})
-    wait_for(lambda: open_job(stage).get("metadata", {}).get("name") != name, "the Job to end")
 
 
 def test_all_are_exported_and_none_goes_before(stage: Stage, tmp_path: Path) -> None:
@@ -96,6 +106,34 @@ def test_all_are_exported_and_none_goes_before(stage: Stage, tmp_path: Path) -> 
         wait_for(lambda: stage.remote_checkpoints(run) == paths[2:], "the two older to go")
     manifests = [json.loads(it.content) for key, it in store.objects.items() if key.endswith(MANIFEST)]
     assert sorted(one["source"]["path"] for one in manifests) == sorted(paths)
+    assert len(stage.kubectl.json("get", "jobs", "--namespace", stage.namespace)["items"]) == 3
+
+
+def paths_of(jobs: list[dict[str, Any]]) -> list[str]:
+    return [it["spec"]["template"]["spec"]["containers"][0]["args"][1] for it in jobs]
+
+
+def test_as_many_jobs_run_at_once_as_the_policy_says(stage: Stage) -> None:
+    """Two of three, each of another checkpoint; the third when one has ended, and none again."""
+    run, paths = stage.trained_run(3)
+    policy = stage.policy({"keepLast": 3})
+    place = {"persistentVolumeClaim": {"claimName": "adapters"}}
+    policy["spec"]["export"] = {"what": "All", "to": place, "parallelism": 2, "job": {"image": "registry.test/it:1"}}
+    stage.apply(
+        secret("tinker", TINKER_API_KEY=KEY, TINKER_BASE_URL=stage.served.url),
+        policy,
+        stage.training_run({"run": {"trainingRunId": run}, "credentialsRef": {"name": "tinker"}}),
+    )
+    wait_for(lambda: len(open_jobs(stage)) == 2, "two Jobs")
+    stage.wait_polls()
+    assert sorted(paths_of(open_jobs(stage))) == sorted(paths[:2])
+    ended = [it["metadata"]["name"] for it in open_jobs(stage)]
+    succeed(stage, ended[0])
+    wait_for(lambda: paths[2] in paths_of(open_jobs(stage)), "the third Job")
+    assert len(open_jobs(stage)) == 2
+    succeed(stage, ended[1])
+    succeed(stage, next(it["metadata"]["name"] for it in open_jobs(stage) if paths_of([it]) == paths[2:]))
+    stage.wait_condition("Exported", "True", "Exported", "keep", "checkpointpolicy")
     assert len(stage.kubectl.json("get", "jobs", "--namespace", stage.namespace)["items"]) == 3
 
 

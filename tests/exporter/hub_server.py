@@ -36,6 +36,7 @@ class HubServer:
         blobs: Large files by digest.
         uploads: Digests of the large files that were sent, in order.
         commits_hang: Whether a commit is never answered, nor made.
+        overtaken: How many commits are told that another one came before.
         stuck: Set when somebody waits for that.
     """
 
@@ -43,6 +44,7 @@ class HubServer:
     blobs: dict[str, bytes] = field(default_factory=dict)
     uploads: list[str] = field(default_factory=list)
     commits_hang: bool = False
+    overtaken: int = 0
     stuck: threading.Event = field(default_factory=threading.Event)
 
     def app(self) -> web.Application:
@@ -140,6 +142,11 @@ class HubServer:
         if self.commits_hang:
             self.stuck.set()
             await asyncio.Event().wait()
+        if self.overtaken:
+            self.overtaken -= 1
+            return web.json_response(
+                {"error": "A commit has happened since. Please refresh and try again."}, status=412
+            )
         repo = self._of(request)
         assert repo is not None
         files = dict(repo.branches[request.match_info["revision"]])

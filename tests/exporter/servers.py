@@ -1,6 +1,7 @@
 """Servers in a thread of their own, so that a test may wait for a command meanwhile."""
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from aiohttp import web
 
 
 @contextmanager
-def serving(app: web.Application) -> Iterator[str]:
+def serving(app: web.Application, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """Serve an application; gives its address."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="server", daemon=True)
@@ -18,14 +19,14 @@ def serving(app: web.Application) -> Iterator[str]:
     async def start() -> tuple[web.AppRunner, int]:
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
         await site.start()
         port: int = runner.addresses[0][1]
         return runner, port
 
     runner, port = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}" if tls is None else f"https://localhost:{port}"
     finally:
         asyncio.run_coroutine_threadsafe(_ended(runner), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)

@@ -160,6 +160,17 @@ async def test_a_commit_that_was_killed_goes_on_without_the_large_file(
     assert (len(server.uploads), server.repos["team/math"].branches["main"]) == (1, {})
 
 
+async def test_a_commit_that_another_overtook_is_made_again(
+    world: World, tmp_path: Path, hub: tuple[HubServer, str]
+) -> None:
+    """Several exports to one repository at the same time all arrive; nothing large is sent twice."""
+    server, url = hub
+    server.overtaken = 1
+    to = ("--to", "hub://team/math", "--endpoint-url", url, *OURS)
+    result(exported(world, str(world.path()), tmp_path, *to))
+    assert (server.overtaken, len(server.repos["team/math"].commits), len(server.uploads)) == (0, 1, 1)
+
+
 @pytest.mark.parametrize(
     ("options", "status"),
     [pytest.param((), 1, id="unasked"), pytest.param(("--public",), 0, id="asked for")],

@@ -174,32 +174,33 @@ def own_pod(world: World) -> Json:
 
 
 @contextmanager
-def staged(plane: ControlPlane, host: str, folder: Path) -> Iterator[World]:
+def staged(plane: ControlPlane, host: str, folder: Path, namespace: str = NAMESPACE) -> Iterator[World]:
     """The world: simulator and witness where Pods reach them, and the operator with the rights that deploy/ grants.
 
     Args:
         plane: The control plane with the node; the node has the trainer image.
         host: Address of this machine that Pods reach.
         folder: For what the processes write.
+        namespace: Of the world's own.
     """
     kubectl = plane.kubectl
     apply_crds(kubectl, checkout_crds())
     kubectl("apply", "-k", DEPLOY)
-    kubectl("create", "namespace", NAMESPACE)
+    kubectl("create", "namespace", namespace)
     account = plane.service_account_kubeconfig("tinker-operator", "tinker-operator", folder / "kubeconfig")
     with ExitStack() as ending:
         served = Served(folder / "simulator", host=host)
         ending.callback(served.close)
         served.start()
-        operator = Operator(account, NAMESPACE, served.url, folder / "operator.log", key=None)
+        operator = Operator(account, namespace, served.url, folder / "operator.log", key=None)
         ending.callback(operator.close)
         operator.start()
         wire = Wire(served.url, KEY)
         ending.callback(wire.http.close)
-        stage = Stage(kubectl, NAMESPACE, served, wire, operator)
+        stage = Stage(kubectl, namespace, served, wire, operator)
         _prepare(stage)
-        ending.callback(kubectl, "delete", "namespace", NAMESPACE, "--wait=false")
-        ending.enter_context(watching_pods(kubectl, NAMESPACE, folder / "pods.json"))
+        ending.callback(kubectl, "delete", "namespace", namespace, "--wait=false")
+        ending.enter_context(watching_pods(kubectl, namespace, folder / "pods.json"))
         yield World(stage, ending.enter_context(witness(host)), folder / "pods.json")
 
 

@@ -178,8 +178,9 @@ def simulator(simulator_url: str, keys: Iterator[str]) -> Iterator[Simulator]:
 class World:
     """A session with one run, which has two training checkpoints and one for sampling."""
 
-    def __init__(self, simulator: Simulator) -> None:
+    def __init__(self, simulator: Simulator, base_model: str = "Qwen/Qwen3-8B") -> None:
         self.simulator = simulator
+        self.base_model = base_model
         self.session_id = ""
         self.run_id = ""
 
@@ -189,7 +190,7 @@ class World:
             self.run_id = await client.create_model(
                 session_id=self.session_id,
                 model_seq_id=0,
-                base_model="Qwen/Qwen3-8B",
+                base_model=self.base_model,
                 lora=LoraConfig(rank=4, train_mlp=False),
                 user_metadata={"owner": "c/n/r"},
                 wait_seconds=30,

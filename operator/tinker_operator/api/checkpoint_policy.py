@@ -8,10 +8,10 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from tinker_operator.api.export_spec import BEST_EXPORT_NEEDS_A_METRIC, Export
+from tinker_operator.api.export_spec import BEST_EXPORT_NEEDS_A_METRIC, EXPORT_NEEDS_TRAINING, Export
 from tinker_operator.api.meta import GROUP, VERSION, ApiModel, ObjectMeta
 from tinker_operator.api.policy_status import CheckpointPolicyStatus
-from tinker_operator.api.publish_spec import BEST_NEEDS_A_METRIC, Publish
+from tinker_operator.api.publish_spec import BEST_NEEDS_A_METRIC, PUBLISH_NEEDS_TRAINING, Publish
 from tinker_operator.api.retention_spec import Retention
 from tinker_operator.api.rules import keys_in_words, pattern_in_words, required_in_words, rule, rules
 from tinker_operator.api.schedule_spec import Schedule
@@ -60,7 +60,11 @@ class RunSelector(ApiModel):
 class CheckpointPolicySpec(ApiModel):
     """What the user wants."""
 
-    model_config = ConfigDict(json_schema_extra=rules(BEST_NEEDS_A_METRIC, BEST_EXPORT_NEEDS_A_METRIC))
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            BEST_NEEDS_A_METRIC, BEST_EXPORT_NEEDS_A_METRIC, EXPORT_NEEDS_TRAINING, PUBLISH_NEEDS_TRAINING
+        )
+    )
 
     selector: RunSelector = Field(description="Which TrainingRuns of this namespace are governed.")
     retention: Retention = Field(description="Which of their checkpoints stay.")

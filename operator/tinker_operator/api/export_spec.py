@@ -54,6 +54,10 @@ class ExportFormat(StrEnum):
 
     SAFETENSORS = "Safetensors"
     """A PEFT adapter: adapter_config.json and adapter_model.safetensors."""
+    PYTORCH = "PyTorch"
+    """A PEFT adapter whose weights torch.save wrote: adapter_config.json and adapter_model.bin."""
+    GGUF = "GGUF"
+    """What llama.cpp loads beside its base model: adapter_model.gguf."""
 
 
 class HubPlace(ApiModel):
@@ -141,7 +145,12 @@ class Export(ApiModel):
 
     what: ExportWhat = Field(description="Best, Latest or All of each TrainingRun.")
     to: ExportPlace = Field(description="Where to.")
-    format: ExportFormat = Field(default=ExportFormat.SAFETENSORS, description="Form of the files.")
+    format: ExportFormat = Field(
+        default=ExportFormat.SAFETENSORS,
+        description="Form of the files: Safetensors and PyTorch for PEFT, GGUF for llama.cpp. What the image has to "
+        "hold for the last two: tinker-operator[pytorch], tinker-operator[gguf].",
+    )
+    parallelism: int = Field(default=1, ge=1, le=16, description="How many checkpoints are exported at once.")
     job: ExportJob = Field(default=ExportJob(), description="The Job that exports one checkpoint.")
 
 
@@ -151,3 +160,11 @@ BEST_EXPORT_NEEDS_A_METRIC = rule(
     path=".export",
 )
 """Rule of CheckpointPolicy's spec."""
+
+EXPORT_NEEDS_TRAINING = rule(
+    "!has(self.export) || 'Training' in self.retention.checkpointTypes",
+    "export: only training checkpoints can be exported, and retention.checkpointTypes does not name them; add "
+    "Training, or remove export",
+    path=".export",
+)
+"""Rule of CheckpointPolicy's spec: no other type can be downloaded, and what is not governed is not looked at."""

@@ -22,3 +22,11 @@ BEST_NEEDS_A_METRIC = rule(
     path=".publish",
 )
 """Rule of CheckpointPolicy's spec."""
+
+PUBLISH_NEEDS_TRAINING = rule(
+    "self.publish == 'None' || 'Training' in self.retention.checkpointTypes",
+    "publish: only training checkpoints are published, and retention.checkpointTypes does not name them; add Training, "
+    "or choose None",
+    path=".publish",
+)
+"""Rule of CheckpointPolicy's spec: what is not governed is not looked at."""

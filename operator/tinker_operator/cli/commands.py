@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -15,7 +16,7 @@ from tinker_operator.cli.settings import DEFAULT_BASE_URL, InvalidSettings, chec
 from tinker_operator.tinker.download import Progress
 from tinker_operator.tinker.errors import CallNotPossible
 from tinker_operator.tinker.paths import TinkerPath
-from tinker_operator.tinker.settings import checked_key
+from tinker_operator.tinker.settings import checked_key, trusted
 
 T = TypeVar("T")
 _TENTH = 10
@@ -35,6 +36,29 @@ def service_settings(
         return TinkerPath.parse(tinker_path), url, checked_key(SecretStr(environ.get("TINKER_API_KEY") or ""))
     except CallNotPossible as error:
         raise InvalidSettings(str(error).rstrip(".")) from None
+
+
+def authorities(ca_file: Path | None, environ: Mapping[str, str]) -> str | None:
+    """Give the certificate authorities of the service, PEM; None for the usual ones.
+
+    Args:
+        ca_file: Holds them.
+        environ: TINKER_CA_CERT has them as text, where a Job takes them from the entry `ca.crt` of a Secret.
+
+    Raises:
+        InvalidSettings: They cannot be read.
+    """
+    try:
+        told = environ.get("TINKER_CA_CERT") if ca_file is None else ca_file.read_text("utf-8", "replace")
+        if told is None or (ca_file is None and not told.strip()):
+            return None
+        trusted(told)
+    except OSError as error:
+        raise InvalidSettings(f"--ca-file: {ca_file} cannot be read ({error.strerror}); name a PEM file") from None
+    except CallNotPossible:
+        option = "TINKER_CA_CERT" if ca_file is None else "--ca-file"
+        raise InvalidSettings(f"{option}: no PEM certificate; give text with -----BEGIN CERTIFICATE-----") from None
+    return told
 
 
 def now() -> datetime:

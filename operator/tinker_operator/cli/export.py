@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 import click
 from pydantic import SecretStr
 
-from tinker_operator.cli.commands import now, progress_shown, service_settings, until_signalled
+from tinker_operator.api.export_spec import ExportFormat
+from tinker_operator.cli.commands import authorities, now, progress_shown, service_settings, until_signalled
 from tinker_operator.cli.settings import InvalidSettings
 from tinker_operator.exporter import Address, Exported, Exporting
 from tinker_operator.tinker.client import TinkerClient
@@ -36,13 +37,25 @@ _FAILED = 1
 @click.option("--revision", default="main", show_default=True, help="Branch of the Hub's repository.")
 @click.option("--public", is_flag=True, help="Let everybody read the Hub's repository. Default: it must be private.")
 @click.option("--apart", is_flag=True, help="In the Hub's repository, a folder of its own for each checkpoint.")
-@click.option("--format", "form", type=click.Choice(["Safetensors"]), default="Safetensors", help="Form of the files.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice([form.value for form in ExportFormat]),
+    default=ExportFormat.SAFETENSORS.value,
+    show_default=True,
+    help="Form of the files.",
+)
 @click.option(
     "--work-dir",
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for the download, kept until all is sent. Default: in the user's cache, or in the folder PLACE.",
 )
 @click.option("--base-url", metavar="URL", help="Base URL of the service. Default: TINKER_BASE_URL, or the public one.")
+@click.option(
+    "--ca-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Certificate authorities of the service, PEM. Default: the text in TINKER_CA_CERT, or the usual ones.",
+)
 @click.option(
     "-o", "--output", "told_as", type=click.Choice(["text", "json"]), default="text", help="Form of the result."
 )
@@ -56,23 +69,24 @@ def export(  # noqa: PLR0917 - click names them
     form: str,
     work_dir: Path | None,
     base_url: str | None,
+    ca_file: Path | None,
     told_as: str,
 ) -> None:
-    """Send the files of a checkpoint to another place, as a PEFT adapter.
+    """Send the files of a checkpoint to another place, as an adapter for PEFT or llama.cpp.
 
     Keys come from the environment: TINKER_API_KEY; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; HF_TOKEN. What is
     there already is not sent again, and an interrupted export goes on when the command is given again.
     """
-    del form  # there is one
     path, url, key = service_settings(tinker_path, base_url, os.environ)
+    ca_pem = authorities(ca_file, os.environ)
     try:
-        address = Address(place, _checked_endpoint(endpoint_url), revision, public, apart)
+        address = Address(place, _checked_endpoint(endpoint_url), revision, public, apart, ExportFormat(form))
     except CallNotPossible as error:
         raise InvalidSettings(str(error).rstrip(".")) from None
     with progress_shown() as progress:
         try:
             done = until_signalled(
-                _exported(url, key, path, address, work=work_dir or _usual_work(), progress=progress)
+                _exported(url, key, path, address, work=work_dir or _usual_work(), progress=progress, ca_pem=ca_pem)
             )
         except click.Abort:
             _leave_at_once()
@@ -80,12 +94,20 @@ def export(  # noqa: PLR0917 - click names them
 
 
 async def _exported(
-    url: str, key: SecretStr, path: TinkerPath, address: Address, *, work: Path, progress: Progress
+    url: str,
+    key: SecretStr,
+    path: TinkerPath,
+    address: Address,
+    *,
+    work: Path,
+    progress: Progress,
+    ca_pem: str | None,
 ) -> Exported:
     target = await asyncio.to_thread(address.target, path)
-    async with TinkerClient(url, key) as client, way_to(url, now, progress=progress) as way:
+    way_there = way_to(url, now, progress=progress, ca_pem=ca_pem)
+    async with TinkerClient(url, key, ca_pem=ca_pem) as client, way_there as way:
         try:
-            return await Exporting(client, way, lambda: str(uuid.uuid4()), work).run(path, target)
+            return await Exporting(client, way, lambda: str(uuid.uuid4()), work, address.form).run(path, target)
         except NotDownloadable as error:
             raise InvalidSettings(str(error).rstrip(".")) from None
 

@@ -107,17 +107,17 @@ async def reconcile_checkpoint_policy(shell: Shell, key: ObjectKey) -> float | N
 
 
 async def _exported(shell: Shell, policy: CheckpointPolicy, plan: PolicyPlan) -> ExportPlan:
-    """Sees to the Job of an export; whatever comes of it, retention and its report go on."""
+    """Sees to the Jobs of exports; whatever comes of it, retention and its report go on."""
     exports = plan_export(policy, plan, shell.clock())
-    if exports.due is None:
-        return exports
-    runs = training_runs(shell.store, policy.metadata.namespace)
-    run = next((it for it in runs if it.metadata.name == exports.due.training_run), None)
-    client = shell.client_of(run) if run is not None else NOT_ASKED
-    fate = await see_to_export(
-        exports.due, policy, run, shell.api, image=shell.export_image, client=client, make=exports.make
-    )
-    return seen_to(exports, fate, shell.clock())
+    runs = {it.metadata.name: it for it in training_runs(shell.store, policy.metadata.namespace)}
+    for turn in exports.due:
+        run = runs.get(turn.record.training_run)
+        client = shell.client_of(run) if run is not None else NOT_ASKED
+        fate = await see_to_export(
+            turn.record, policy, run, shell.api, image=shell.export_image, client=client, make=turn.make
+        )
+        exports = seen_to(exports, turn, fate, shell.clock())
+    return exports
 
 
 async def _listings(shell: Shell, policy: CheckpointPolicy, obj: KubeObject) -> Listings:

@@ -1,6 +1,7 @@
 """Objects of the store as types, and the few questions that the shell has about them."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ from tinker_operator.api.meta import GROUP, VERSION, ApiModel
 from tinker_operator.api.reasons import Reason
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.controllers.accounts import OWN_ACCOUNT, Account
+from tinker_operator.core.schedule_unread import UnreadPolicy
 from tinker_operator.core.world import Fault
 from tinker_operator.engine.keys import KubeObject, ObjectKey, Resource
 from tinker_operator.engine.store import Store
@@ -58,6 +60,25 @@ def unparsed(store: Store) -> Fault | None:
 def checkpoint_policies(store: Store, namespace: str | None = None) -> Iterator[CheckpointPolicy]:
     """Yields every CheckpointPolicy that parses, of one namespace or of all."""
     return _all(store, CHECKPOINT_POLICIES, CheckpointPolicy, namespace)
+
+
+def unread_schedules(store: Store) -> Iterator[UnreadPolicy]:
+    """Yields every CheckpointPolicy with a schedule that does not parse, wherever in it the trouble is."""
+    for key in _broken(store, CHECKPOINT_POLICIES, CheckpointPolicy):
+        obj = store.get(key) or {}
+        metadata, spec = obj.get("metadata") or {}, obj.get("spec") or {}
+        if spec.get("schedule") is not None and not metadata.get("deletionTimestamp"):
+            labels = (spec.get("selector") or {}).get("matchLabels")
+            created = _time(metadata.get("creationTimestamp"))
+            yield UnreadPolicy(key.namespace, key.name, created, labels if isinstance(labels, dict) else {})
+
+
+def _time(text: object) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None
 
 
 def _broken(store: Store, resource: Resource, model: type[ApiModel]) -> list[ObjectKey]:

@@ -10,7 +10,13 @@ from tinker_operator.controllers.actuator import perform
 from tinker_operator.controllers.farewell import reconcile_deleted
 from tinker_operator.controllers.held_up import settled
 from tinker_operator.controllers.invalid import report_invalid
-from tinker_operator.controllers.objects import TRAINING_RUNS, account_of, checkpoint_policies, key_of_run
+from tinker_operator.controllers.objects import (
+    TRAINING_RUNS,
+    account_of,
+    checkpoint_policies,
+    key_of_run,
+    unread_schedules,
+)
 from tinker_operator.controllers.observer import answer
 from tinker_operator.controllers.shell import Shell
 from tinker_operator.core.identity import followed
@@ -18,6 +24,7 @@ from tinker_operator.core.observation import asks_again
 from tinker_operator.core.run_plan import plan_run
 from tinker_operator.core.run_status import next_run_status, outcome_fault, requeue
 from tinker_operator.core.schedule import deciding
+from tinker_operator.core.schedule_unread import is_undecided
 from tinker_operator.core.seen import RunSeen, next_question
 from tinker_operator.core.telemetry import run_events
 from tinker_operator.core.world import Action, Fault, Outcome, Performed
@@ -59,8 +66,9 @@ async def _observe(shell: Shell, run: TrainingRun, obj: KubeObject, now: datetim
     if asks_again(run) or not inventory.knows(followed(run)):
         shell.poller.soon(account_of(run))
     claimed = shell.claims.older_than(key_of_run(run))
-    schedule = deciding(run, checkpoint_policies(shell.store, run.metadata.namespace))
-    seen = RunSeen(shell.cluster_id, inventory, claimed, schedule=schedule)
+    policies = tuple(checkpoint_policies(shell.store, run.metadata.namespace))
+    unread = is_undecided(run, policies, unread_schedules(shell.store))
+    seen = RunSeen(shell.cluster_id, inventory, claimed, schedule=deciding(run, policies), schedule_unread=unread)
     while question := next_question(partial(plan_run, run, seen, now)):
         seen = seen.learned(question, await answer(question, obj, shell.api, shell.client_of(run)))
     return seen

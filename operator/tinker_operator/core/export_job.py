@@ -4,7 +4,7 @@ from hashlib import sha256
 from typing import Any, Final, TypeAlias
 
 from tinker_operator.api.checkpoint_policy import CheckpointPolicy
-from tinker_operator.api.export_spec import Export, ExportPlace
+from tinker_operator.api.export_spec import Export, ExportFormat, ExportPlace
 from tinker_operator.api.export_status import ExportRecord
 from tinker_operator.api.meta import GROUP, VERSION
 from tinker_operator.api.training_run import TrainingRun
@@ -34,9 +34,11 @@ def target_of(export: Export) -> str:
 
 
 def digest_of(export: Export) -> str:
-    """Returns what tells one target from another: everything of it but who writes there."""
+    """Returns what tells one target from another: everything of it but who writes there, and the form of the files."""
     said = export.to.model_dump(exclude={"hub": {"token_secret_ref", "public"}, "s3": {"credentials_secret_ref"}})
-    return sha256(repr(said).encode()).hexdigest()[:8]
+    # What was exported before there were other forms is still known by the digest that it had.
+    form = "" if export.format is ExportFormat.SAFETENSORS else export.format.value
+    return sha256(f"{said!r}{form}".encode()).hexdigest()[:8]
 
 
 def shown_target(export: Export) -> str:
@@ -147,6 +149,7 @@ def _environment(place: ExportPlace, run: TrainingRun, base_url: str) -> list[Js
     secret = run.spec.credentials_ref.name if run.spec.credentials_ref is not None else ""
     told = [_plain("HOME", WORK), _plain("TMPDIR", WORK), _plain("HF_HOME", f"{WORK}/hub")]
     told += [_entry("TINKER_API_KEY", secret), _plain("TINKER_BASE_URL", base_url.replace("$", "$$"))]
+    told.append(_entry("TINKER_CA_CERT", secret, "ca.crt", optional=True))
     if place.hub is not None:
         told.append(_entry("HF_TOKEN", place.hub.token_secret_ref.name, place.hub.token_secret_ref.key))
     if place.s3 is not None:

@@ -62,6 +62,7 @@ def judge_freshness(
     *,
     looked: datetime | None,
     now: datetime,
+    is_unread: bool = False,
 ) -> Freshness:
     """Returns whether checkpoints are in time, and what to remember for the next look.
 
@@ -72,7 +73,11 @@ def judge_freshness(
         held: The schedule that holds; None for none.
         looked: When the newest complete listing was had.
         now: The time of the decision.
+        is_unread: Whether a policy that cannot be read may decide instead of that schedule.
     """
+    if is_unread:
+        known = run.status.freshness
+        return Freshness() if known is None else Freshness(_not_waiting(known), _as_before(run))
     if held is None:
         return Freshness()
     memory = _remembered(run.status.freshness, journal, view, held.schedule, now)

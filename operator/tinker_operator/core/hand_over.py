@@ -6,13 +6,13 @@ running when its run was recovered finds the same words as one that was.
 
 import json
 
-from tinker_operator.api.meta import CHECKPOINT_KEY, OWNER_KEY, RESUMED_KEY, to_wire
+from tinker_operator.api.meta import CHECKPOINT_KEY, OWNER_KEY, RESUMED_KEY
 from tinker_operator.api.recovery_spec import RecoveryMode
 from tinker_operator.api.recovery_status import RecoveryResult
 from tinker_operator.api.run_status import HandOverStatus, TrainingRunStatus
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.core.identity import ownership
-from tinker_operator.core.schedule import Deciding
+from tinker_operator.core.schedule_unread import Words
 from tinker_operator.core.world import ObservedRun
 
 DOCUMENT_VERSION = 1
@@ -24,7 +24,7 @@ def hand_over_name(run: TrainingRun) -> str:
 
 
 def desired_hand_over(
-    run: TrainingRun, status: TrainingRunStatus, view: ObservedRun, held: Deciding | None = None
+    run: TrainingRun, status: TrainingRunStatus, view: ObservedRun, words: Words | None = None
 ) -> HandOverStatus:
     """Returns what the hand-over should say.
 
@@ -32,7 +32,7 @@ def desired_hand_over(
         run: The object.
         status: The status that is going to be written; its run is bound and not corrupted.
         view: That run.
-        held: The schedule of a CheckpointPolicy that holds for it.
+        words: What it says of saves.
     """
     previous, successor = _way_here(status)
     if successor is None and status.attempt > 0 and OWNER_KEY in view.metadata and RESUMED_KEY not in view.metadata:
@@ -47,7 +47,7 @@ def desired_hand_over(
         successor_training_run_id=successor,
         checkpoint=status.last_checkpoint.path if status.last_checkpoint else status.recovery.restored_from,
         restore_optimizer=run.spec.recovery.restore_optimizer,
-        schedule_policy=held.policy if held else None,
+        schedule_policy=words.policy if words else None,
     )
 
 
@@ -64,7 +64,7 @@ def _way_here(status: TrainingRunStatus) -> tuple[str | None, str | None]:
     return told.previous_training_run_id, told.successor_training_run_id
 
 
-def hand_over_document(run: TrainingRun, states: HandOverStatus, cluster_id: str, held: Deciding | None = None) -> str:
+def hand_over_document(run: TrainingRun, states: HandOverStatus, cluster_id: str, words: Words | None = None) -> str:
     """Returns the hand-over as the JSON document that the trainer library reads; the same facts give the same text."""
     source = {CHECKPOINT_KEY: states.checkpoint} if states.checkpoint else {}
     document: dict[str, object] = {
@@ -79,6 +79,6 @@ def hand_over_document(run: TrainingRun, states: HandOverStatus, cluster_id: str
         "restoreOptimizer": states.restore_optimizer,
         "userMetadata": {**ownership(run, cluster_id, states.attempt), **source},
     }
-    if held is not None:
-        document["schedule"] = to_wire(held.schedule)
+    if words is not None:
+        document["schedule"] = words.schedule
     return json.dumps(document, indent=2, sort_keys=True)

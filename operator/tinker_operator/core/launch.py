@@ -19,6 +19,7 @@ from tinker_operator.core.decision import Decision, held_up, recovering_message,
 from tinker_operator.core.hand_over import hand_over_document, hand_over_name
 from tinker_operator.core.identity import job_name, origin_of, owner_of
 from tinker_operator.core.plan import Plan
+from tinker_operator.core.schedule_unread import words_of
 from tinker_operator.core.seen import RunSeen
 from tinker_operator.core.world import (
     CreateTrainerJob,
@@ -123,6 +124,7 @@ def _hand_over(run: TrainingRun, flight: InFlightRecovery, seen: RunSeen) -> Dec
     if answer.foreign:
         recheck = Plan(wake_after=run.spec.poll_interval_seconds)
         return Decision(status, Standing.STALLED, Reason.HAND_OVER_CONFLICT, foreign_hand_over(run), recheck)
+    words = words_of(seen.schedule, answer, status, is_unread=seen.schedule_unread)
     states = HandOverStatus(
         config_map=hand_over_name(run),
         attempt=flight.attempt,
@@ -131,9 +133,9 @@ def _hand_over(run: TrainingRun, flight: InFlightRecovery, seen: RunSeen) -> Dec
         previous_training_run_id=flight.from_training_run_id,
         checkpoint=flight.checkpoint,
         restore_optimizer=run.spec.recovery.restore_optimizer,
-        schedule_policy=seen.schedule.policy if seen.schedule else None,
+        schedule_policy=words.policy if words else None,
     )
-    document = hand_over_document(run, states, seen.cluster_id, seen.schedule)
+    document = hand_over_document(run, states, seen.cluster_id, words)
     if answer.document != document:
         return step(status, Reason.RECOVERING, message, WriteHandOver(states, document, answer.version))
     if flight.handed_over and status.hand_over == states:

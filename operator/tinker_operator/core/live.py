@@ -17,6 +17,7 @@ from tinker_operator.core.decision import Decision, held_up, step
 from tinker_operator.core.hand_over import desired_hand_over, hand_over_document, hand_over_name
 from tinker_operator.core.launch import RECHECK_SECONDS, foreign_hand_over
 from tinker_operator.core.plan import Plan
+from tinker_operator.core.schedule_unread import words_of
 from tinker_operator.core.seen import RunSeen
 from tinker_operator.core.trainer_watch import watch_trainer
 from tinker_operator.core.world import (
@@ -64,8 +65,9 @@ def _handed_over(run: TrainingRun, view: ObservedRun, seen: RunSeen, message: st
     if isinstance(answer, HandOverSeen) and answer.foreign:
         recheck = Plan(wake_after=run.spec.poll_interval_seconds)
         return Decision(status, Standing.STALLED, Reason.HAND_OVER_CONFLICT, foreign_hand_over(run), recheck)
-    desired = desired_hand_over(run, status, view, seen.schedule)
-    document = hand_over_document(run, desired, seen.cluster_id, seen.schedule)
+    words = words_of(seen.schedule, answer, status, is_unread=seen.schedule_unread)
+    desired = desired_hand_over(run, status, view, words)
+    document = hand_over_document(run, desired, seen.cluster_id, words)
     if isinstance(answer, HandOverSeen) and answer.document == document:
         at_rest = status.model_copy(update={"hand_over": desired})
         return Decision(at_rest, Standing.CURRENT, Reason.LIVE, message, Plan(wake_after=RECHECK_SECONDS))

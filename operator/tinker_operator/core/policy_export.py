@@ -18,6 +18,7 @@ from tinker_operator.api.reasons import ConditionType, Reason
 from tinker_operator.core.conditions import Finding, next_conditions
 from tinker_operator.core.export_choice import wanted_now
 from tinker_operator.core.export_job import job_name, shown_target
+from tinker_operator.core.export_turns import HELD_UP_SECONDS, OPEN, Turn, beginning, in_turn, is_held_up
 from tinker_operator.core.policy import PolicyPlan
 from tinker_operator.core.policy_concern_findings import told_before
 from tinker_operator.core.policy_judgement import Judged
@@ -30,10 +31,8 @@ LOOK_SECONDS: Final = 10.0
 ATTEMPTS: Final = 5
 """Attempts for one generation of the policy."""
 _LOOK_AT_ONCE: Final = 1.0
-_HELD_UP_SECONDS: Final = 60.0
 _FIRST_WAIT: Final = 60
 _LONGEST_WAIT: Final = 3600
-_OPEN: Final = (ExportState.PENDING, ExportState.RUNNING)
 
 
 class JobFate(StrEnum):
@@ -53,21 +52,21 @@ class ExportPlan:
 
     Attributes:
         records: The exports as they are to stand in status, before what is seen of the Job below.
-        due: The one whose Job is to be made or looked at; it stood in status when the round began.
-        make: Whether its Job may be made, or only looked at: it is not wanted any more, and may have one all the same.
-        full: Whether status has no room for more.
+        due: Those whose Jobs are to be made or looked at.
+        waiting: Whether more is wanted than has begun.
+        full: Whether that is because status has no room for more.
         unseen: Why the checkpoints of some TrainingRun cannot be seen; None when all are.
     """
 
     records: tuple[ExportRecord, ...] = ()
-    due: ExportRecord | None = None
-    make: bool = True
+    due: tuple[Turn, ...] = ()
+    waiting: bool = False
     full: bool = False
     unseen: Fault | None = None
 
 
 def plan_export(policy: CheckpointPolicy, plan: PolicyPlan, now: datetime) -> ExportPlan:
-    """Returns what stands in status next, and which Job to see to: one at a time.
+    """Returns what stands in status next, and which Jobs to see to: no more at once than the policy says.
 
     Nothing begins for a TrainingRun whose view is not complete; what has begun goes on.
 
@@ -76,43 +75,39 @@ def plan_export(policy: CheckpointPolicy, plan: PolicyPlan, now: datetime) -> Ex
         plan: What retention saw and judged in this round.
         now: The time, timezone-aware.
     """
-    export = policy.spec.export
+    export, stood = policy.spec.export, policy.status.exports
     if export is None:
-        going = tuple(it for it in policy.status.exports if it.state in _OPEN)
-        return ExportPlan(going, next(iter(going), None), make=False)
-    target = shown_target(export)
+        going = tuple(it for it in stood if it.state in OPEN)
+        return ExportPlan(going, tuple(Turn(it, make=False) for it in going))
+    target, most = shown_target(export), export.parallelism
     wanted = {identity(one.checkpoint): one for one in wanted_now(policy, export, plan)}
-    known = [_revived(it, policy, now) for it in policy.status.exports if _stays(it, plan, wanted, target)]
-    opened = [it for it in policy.status.exports if it in known and it.state in _OPEN]
-    due = min(opened, key=lambda it: (it.state is not ExportState.RUNNING, _is_held_up(it)), default=None)
-    make = due is not None and due.target == target and (identity(due) in wanted or due.training_run in plan.gaps)
-    unseen = min(plan.gaps.values(), key=gravity, default=None)
+    known = [_revived(it, policy, now) for it in stood if _stays(it, plan, wanted, target)]
+    opened = [it for it in stood if it in known and it.state in OPEN]
     if policy.spec.suspend:
-        running = due if due is not None and due.state is ExportState.RUNNING else None
-        return ExportPlan(tuple(known), running, make=False)
+        running = (it for it in opened if it.state is ExportState.RUNNING)
+        return ExportPlan(tuple(known), tuple(Turn(it, make=False) for it in running))
+    sought = {it for it in opened if identity(it) in wanted or it.training_run in plan.gaps}
+    due = tuple(Turn(it, it.target == target and it in sought) for it in in_turn(opened, most, now))
     there = {identity(it) for it in known if it.target == target}
-    held = {it.training_run for it in known if _is_held_up(it)}
+    held = {it.training_run for it in known if is_held_up(it)}
     fresh = [one for key, one in wanted.items() if key not in there and one.training_run not in held]
-    begun = not any(it.state in _OPEN and not _is_held_up(it) for it in known)
-    full = len(known) >= EXPORTS_LIMIT
-    if fresh and begun and not full:
-        known.append(_begun(policy, fresh[0], target))
-    return ExportPlan(tuple(known), due, make, full and bool(fresh), unseen)
+    begun = [_begun(policy, one, target) for one in beginning(known, fresh, most)]
+    unseen = min(plan.gaps.values(), key=gravity, default=None)
+    waiting = len(fresh) > len(begun)
+    return ExportPlan((*known, *begun), due, waiting, waiting and len(known) >= EXPORTS_LIMIT, unseen)
 
 
-def seen_to(plan: ExportPlan, seen: JobFate | Fault, now: datetime) -> ExportPlan:
-    """Returns the plan with what is known of its Job.
+def seen_to(plan: ExportPlan, turn: Turn, seen: JobFate | Fault, now: datetime) -> ExportPlan:
+    """Returns the plan with what is known of a Job.
 
     Args:
         plan: The plan.
+        turn: Whose Job.
         seen: What became of it; a fault when it could not be made or looked at, which is tried again.
         now: The time.
     """
-    due = plan.due
-    if due is None:
-        return plan
-    changed = _after(due, seen, now)
-    return replace(plan, records=tuple(changed if it == due else it for it in plan.records))
+    changed = _after(turn.record, seen, now)
+    return replace(plan, records=tuple(changed if it == turn.record else it for it in plan.records))
 
 
 def export_status(
@@ -127,7 +122,7 @@ def export_status(
         now: Time of a condition's change.
     """
     if policy.spec.export is None:
-        return status.model_copy(update={"exports": tuple(it for it in plan.records if it.state in _OPEN)})
+        return status.model_copy(update={"exports": tuple(it for it in plan.records if it.state in OPEN)})
     finding = _finding(policy, plan)
     told = next_conditions(policy.status.conditions, (finding,), generation=policy.metadata.generation, now=now)
     return status.model_copy(update={"exports": plan.records, "conditions": (*status.conditions, *told)})
@@ -138,9 +133,9 @@ def look_again(policy: CheckpointPolicy, status: CheckpointPolicyStatus, now: da
     times = [it.next_attempt_time for it in status.exports if it.next_attempt_time is not None]
     waits = [(time - now).total_seconds() for time in times if not policy.spec.suspend]
     waits += [
-        _LOOK_AT_ONCE if it not in policy.status.exports else _HELD_UP_SECONDS if it.message else LOOK_SECONDS
+        _LOOK_AT_ONCE if it not in policy.status.exports else HELD_UP_SECONDS if it.message else LOOK_SECONDS
         for it in status.exports
-        if it.state in _OPEN
+        if it.state in OPEN
     ]
     # The next one begins when the last has ended.
     waits += [
@@ -161,16 +156,11 @@ def _stays(
     making of it was lost.
     """
     found = identity(record)
-    if record.state in _OPEN or record.training_run in plan.gaps:
+    if record.state in OPEN or record.training_run in plan.gaps:
         return True
     if record.state is ExportState.SUCCEEDED:
         return any(identity(one.checkpoint) == found for one in plan.judged) and record.target == target
     return found in wanted and record.target == target
-
-
-def _is_held_up(record: ExportRecord) -> bool:
-    """Its Job cannot be made, for what concerns this TrainingRun alone: others go first."""
-    return record.state is ExportState.PENDING and bool(record.message)
 
 
 def _begun(policy: CheckpointPolicy, one: Judged, target: str) -> ExportRecord:
@@ -225,13 +215,13 @@ def _finding(policy: CheckpointPolicy, plan: ExportPlan) -> Finding:
     failed = sorted(it.message for it in plan.records if it.state is ExportState.FAILED and it.message)
     if failed:
         return Finding(kind, false, Reason.EXPORT_FAILED, f"{failed[0]} Correct what it says, then change the policy.")
-    held = sorted(it.message for it in plan.records if it.state in _OPEN and it.message)
+    held = sorted(it.message for it in plan.records if it.state in OPEN and it.message)
     if held:
         return Finding(kind, false, Reason.EXPORT_HELD_UP, held[0])
     if plan.full:
         message = f"Status has no room for more than {EXPORTS_LIMIT} exports; keep fewer checkpoints, or export Latest."
         return Finding(kind, false, Reason.EXPORT_HELD_UP, message)
-    if any(it.state in _OPEN for it in plan.records):
+    if plan.waiting or any(it.state in OPEN for it in plan.records):
         return Finding(kind, false, Reason.EXPORTING, "A checkpoint is being exported, as status.exports shows.")
     if policy.spec.suspend:
         return Finding(kind, false, Reason.SUSPENDED, "spec.suspend is true, so no export begins.")

@@ -80,8 +80,9 @@ def plan_run(run: TrainingRun, seen: RunSeen, now: datetime) -> RunPlan:
     if told := _told_before(run, seen):
         return RunPlan(decision, told)
     looked = seen.inventory.observed_at
-    held = None if run.spec.management_policy is ManagementPolicy.OBSERVE_ONLY else seen.schedule
-    fresh = judge_freshness(run, decision.journal, view, held, looked=looked, now=now)
+    watched = run.spec.management_policy is not ManagementPolicy.OBSERVE_ONLY
+    held, unread = (seen.schedule, seen.schedule_unread) if watched else (None, False)
+    fresh = judge_freshness(run, decision.journal, view, held, looked=looked, now=now, is_unread=unread)
     findings = decision_findings(decision, corrupted_finding(current, view), observed=looked is not None)
     return RunPlan(with_freshness(decision, fresh), (*findings, *fresh.findings))
 

@@ -45,11 +45,25 @@ def deciding(run: TrainingRun, policies: Iterable[CheckpointPolicy]) -> Deciding
         run: The TrainingRun.
         policies: All that there are; their order does not matter.
     """
-    candidates = (one for one in policies if _takes_part(one) and governs(one, run))
-    oldest = min(candidates, key=_seniority, default=None)
+    oldest = eldest(run, policies)
     if oldest is None or oldest.spec.schedule is None:
         return None
     return Deciding(oldest.metadata.name, oldest.spec.schedule)
+
+
+def eldest(run: TrainingRun, policies: Iterable[CheckpointPolicy]) -> CheckpointPolicy | None:
+    """Returns the oldest policy that has a schedule and governs a TrainingRun; None when there is none.
+
+    Args:
+        run: The TrainingRun.
+        policies: All that there are.
+    """
+    return min((one for one in policies if _takes_part(one) and governs(one, run)), key=seniority, default=None)
+
+
+def seniority(policy: CheckpointPolicy) -> tuple[datetime, tuple[str, str]]:
+    """Returns what the older of two policies has less of."""
+    return policy.metadata.creation_timestamp or _LATEST, policy_key(policy)
 
 
 def with_conflict(
@@ -95,7 +109,3 @@ def _conflict(policy: CheckpointPolicy, seen: PolicySeen) -> Finding:
 
 def _takes_part(policy: CheckpointPolicy) -> bool:
     return policy.spec.schedule is not None and policy.metadata.deletion_timestamp is None
-
-
-def _seniority(policy: CheckpointPolicy) -> tuple[datetime, tuple[str, str]]:
-    return policy.metadata.creation_timestamp or _LATEST, policy_key(policy)

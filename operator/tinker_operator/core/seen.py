@@ -35,6 +35,7 @@ class RunSeen:
         claimed_by: An older TrainingRun that follows the same run, as namespace/name; None when there is none.
         answers: Answers had so far in this round.
         schedule: The schedule of a CheckpointPolicy that holds for it; None for none.
+        schedule_unread: Whether a policy that cannot be read may decide instead: what is said of saves stays.
     """
 
     cluster_id: str
@@ -42,6 +43,7 @@ class RunSeen:
     claimed_by: str | None = None
     answers: Mapping[Question, Answer] = field(default_factory=dict)
     schedule: Deciding | None = None
+    schedule_unread: bool = False
 
     def ask(self, question: Question) -> Answer:
         """Returns the answer.

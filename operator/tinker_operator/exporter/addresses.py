@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tinker_operator.api.export_spec import ExportFormat
 from tinker_operator.exporter.directory import Directory
 from tinker_operator.exporter.hub import MAIN, Repository, opened_hub
 from tinker_operator.exporter.manifest import folder_name
@@ -30,6 +31,7 @@ class Address:
         revision: Branch of the repository.
         public: Whether a repository may be open to everybody.
         apart: Whether each checkpoint has a folder of its own in a repository.
+        form: Form of the files; each form of a checkpoint has a folder of its own.
 
     Raises:
         CallNotPossible: It is no place; says what is wrong.
@@ -40,6 +42,7 @@ class Address:
     revision: str = MAIN
     public: bool = False
     apart: bool = False
+    form: ExportFormat = ExportFormat.SAFETENSORS
 
     def __post_init__(self) -> None:
         if self.text.startswith(S3):
@@ -64,16 +67,16 @@ class Address:
         """
         if self.text.startswith(S3):
             bucket, *parts = self._parts(S3)
-            prefix = "/".join([*parts, folder_name(path)])
+            prefix = "/".join([*parts, folder_name(path, self.form)])
             return Objects(opened_store(bucket, self.endpoint_url), bucket, prefix)
         if self.text.startswith(HUB):
             owner, name, *parts = self._parts(HUB)
-            own = [folder_name(path)] if self.apart else []
+            own = [folder_name(path, self.form)] if self.apart else []
             hub = opened_hub(self.endpoint_url)
             return Repository(
                 hub, f"{owner}/{name}", "/".join([*parts, *own]), revision=self.revision, public=self.public
             )
-        return Directory(Path(self.text), folder_name(path))
+        return Directory(Path(self.text), folder_name(path, self.form))
 
     def _parts(self, scheme: str) -> list[str]:
         return self.text.removeprefix(scheme).rstrip("/").split("/")

@@ -3,10 +3,12 @@
 import json
 from typing import Final
 
+from tinker_operator.api.export_spec import ExportFormat
 from tinker_operator.exporter.manifest import Manifest
 
 CARD: Final = "README.md"
 _TAGS: Final = ("lora", "tinker")
+_LIBRARIES: Final = {ExportFormat.GGUF: "gguf"}
 
 
 def card(manifest: Manifest, repo: str) -> str:
@@ -20,7 +22,7 @@ def card(manifest: Manifest, repo: str) -> str:
     lines = [
         "---",
         *base_model,
-        "library_name: peft",
+        f"library_name: {_LIBRARIES.get(manifest.format, 'peft')}",
         "tags:",
         *(f"- {tag}" for tag in _TAGS),
         "---",

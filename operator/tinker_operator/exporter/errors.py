@@ -4,7 +4,8 @@ A branch of the tree that `tinker_operator.tinker.errors` draws; what the downlo
 
     TinkerError
     └── ExportError
-        ├── ExtraMissing         a library of the extra `export` is not installed
+        ├── ExtraMissing         a library that the target or the format needs is not installed
+        ├── FormatUnsupported    the format cannot hold the adapter
         ├── CheckpointMissing    the service does not list the checkpoint
         ├── CheckpointChanged    it was saved anew while it was downloaded      transient
         ├── CheckpointUnsound    its files are broken; nothing was sent
@@ -24,7 +25,11 @@ class ExportError(TinkerError, remedy="Export it again; what was sent already is
 
 
 class ExtraMissing(ExportError, remedy="Install it: pip install 'tinker-operator[export]'."):
-    """A library that this target needs is not installed."""
+    """A library that this target, or this format, needs is not installed."""
+
+
+class FormatUnsupported(ExportError, remedy="Export it as Safetensors."):
+    """The format cannot hold the adapter; nothing was sent."""
 
 
 class CheckpointMissing(ExportError, remedy="Check the path; the checkpoint may have expired or been deleted."):

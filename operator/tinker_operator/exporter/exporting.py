@@ -1,4 +1,4 @@
-"""Brings one checkpoint to one target: looked up, downloaded, judged, sent. Called by the command `export`.
+"""Brings one checkpoint to one target: looked up, downloaded, judged, converted, sent. Called by the command `export`.
 
 Killed at any point, the next run goes on: the download is kept until all is sent, and each target knows what it has.
 """
@@ -14,9 +14,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from tinker_operator.api.export_spec import ExportFormat
+from tinker_operator.exporter.converting import converted, leave_only
 from tinker_operator.exporter.errors import CheckpointChanged, CheckpointMissing, CheckpointUnsound
+from tinker_operator.exporter.formats import opened
 from tinker_operator.exporter.manifest import MANIFEST, Manifest, SentFile, Source, folder_name, source_of
 from tinker_operator.exporter.target import Target
+from tinker_operator.exporter.threads import in_thread
+from tinker_operator.exporter.weights import CONFIG
 from tinker_operator.tinker.client import TinkerClient
 from tinker_operator.tinker.download import TargetBusy, Way, download_checkpoint, inspect_export
 from tinker_operator.tinker.download.disk import disk_faults, remove, write_whole
@@ -48,13 +53,15 @@ class Exporting:
         client: The service.
         way: How files are fetched; its progress is told of what is sent, too.
         new_key: Makes a UUID for the session that a download needs.
-        work: Folder for the download; it needs room for the checkpoint, twice if that is an archive.
+        work: Folder for the download; it needs room for the checkpoint, twice if that is an archive or converted.
+        form: Form of the files.
     """
 
     client: TinkerClient
     way: Way
     new_key: Callable[[], str]
     work: Path
+    form: ExportFormat = ExportFormat.SAFETENSORS
 
     async def run(self, path: TinkerPath, target: Target) -> Exported:
         """Bring a checkpoint to a target, unless it is there.
@@ -65,13 +72,13 @@ class Exporting:
             TinkerError: What the service or the download refuses.
         """
         source = await self._listed(path)
-        place = _Work(target.own_work or self.work, folder_name(path))
+        place = _Work(target.own_work or self.work, folder_name(path, self.form))
         with place.taken():
             there = await target.manifest()
-            if there is not None and there.is_of(source):
+            if there is not None and there.is_of(source, self.form):
                 done = Exported(target.where, there, 0)
             else:
-                manifest = await self._downloaded(path, source, place)
+                manifest = await self._content(path, source, place)
                 sent = await target.publish(place.content, manifest, there, self.way.progress)
                 done = Exported(target.where, manifest, sent)
             await asyncio.to_thread(place.leave)
@@ -84,11 +91,24 @@ class Exporting:
             raise CheckpointMissing(f"The service does not list {path}")
         return source_of(path, found.time, found.size_bytes)
 
-    async def _downloaded(self, path: TinkerPath, source: Source, place: "_Work") -> Manifest:
-        """Download it, unless an earlier run did; then it is judged and looked up again."""
+    async def _content(self, path: TinkerPath, source: Source, place: "_Work") -> Manifest:
+        """Download and convert it, as far as no earlier run did."""
+        conversion = await asyncio.to_thread(opened, self.form)
         known = await asyncio.to_thread(place.known)
-        if known is not None and known.is_of(source):
-            return known
+        if known is None or not known.is_of(source, self.form):
+            if known is None or not known.is_of(source):
+                known = await self._downloaded(path, source, place)
+            if conversion is not None:
+                whole, into = known, conversion
+                # Minutes, for a large one; the process may end meanwhile.
+                known = await in_thread(lambda: converted(place.content, self.form, into, whole))
+                await asyncio.to_thread(place.note, known)
+        if conversion is not None:
+            await asyncio.to_thread(leave_only, place.content, known)
+        return known
+
+    async def _downloaded(self, path: TinkerPath, source: Source, place: "_Work") -> Manifest:
+        """Download it; then it is judged and looked up again."""
         done = await download_checkpoint(self.client, path, place.content, self.way, new_key=self.new_key, force=True)
         judged = await asyncio.to_thread(inspect_export, place.content)
         if judged.findings:
@@ -98,7 +118,7 @@ class Exporting:
         if await self._listed(path) != source:
             raise CheckpointChanged(f"Another checkpoint was saved as {path} while it was downloaded")
         files = tuple(SentFile(name=file.name, bytes=file.size, sha256=file.sha256) for file in done.files)
-        config = json.loads((place.content / "adapter_config.json").read_bytes())
+        config = json.loads((place.content / CONFIG).read_bytes())
         base_model = config.get("base_model_name_or_path")
         manifest = Manifest(
             source=source, base_model=base_model if isinstance(base_model, str) else None, files=files, tool=TOOL

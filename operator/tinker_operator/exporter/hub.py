@@ -4,7 +4,9 @@ Large files go first, and the Hub knows them by their digest: a run that was int
 A repository is made private, and one that everybody can read is written only when that was asked for.
 """
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -29,6 +31,13 @@ T = TypeVar("T")
 MAIN: Final = "main"
 _SERVER_FAULT: Final = 500
 _TOO_MANY: Final = 429
+_OVERTAKEN: Final = (409, 412)
+_WAITS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""Seconds before a commit is tried again that another one overtook."""
+
+
+class _Overtaken(TargetUnreachable, transient=True):
+    """Somebody else committed to the branch meanwhile."""
 
 
 def opened_hub(endpoint_url: str | None) -> "HfApi":
@@ -96,7 +105,13 @@ class Repository:
             TargetUnreachable: The Hub does not answer.
         """
         await self._asked(self._prepared)
-        sent = await self._asked(lambda: self._committed(folder, manifest, former))
+        for wait in _WAITS:
+            with suppress(_Overtaken):
+                sent = await self._asked(lambda: self._committed(folder, manifest, former))
+                break
+            await asyncio.sleep(wait)
+        else:
+            sent = await self._asked(lambda: self._committed(folder, manifest, former))
         for file in manifest.files:
             progress(file.bytes, file.bytes, file.name)
         return sent
@@ -170,4 +185,6 @@ class Repository:
     def _refused(self, status: int) -> ExportError:
         if status >= _SERVER_FAULT or status == _TOO_MANY:
             return TargetUnreachable(f"{self.where}: the Hub answers with status {status}")
+        if status in _OVERTAKEN:
+            return _Overtaken(f"{self.where}: others commit to the branch at the same time (status {status})")
         return TargetRefused(f"{self.where}: the Hub refuses with status {status}")

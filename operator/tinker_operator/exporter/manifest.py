@@ -11,13 +11,13 @@ from typing import Final, Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
+from tinker_operator.api.export_spec import ExportFormat
 from tinker_operator.exporter.errors import TargetForeign
 from tinker_operator.tinker.paths import TinkerPath
 
 MANIFEST: Final = "tinker-export.json"
 """Name of the manifest, beside the files."""
 _UNUSUAL: Final = re.compile(r"[^A-Za-z0-9._:-]")
-Format = Literal["Safetensors"]
 
 
 class _Model(BaseModel):
@@ -66,12 +66,12 @@ class Manifest(_Model):
 
     version: Literal[1] = 1
     source: Source
-    format: Format = "Safetensors"
+    format: ExportFormat = ExportFormat.SAFETENSORS
     base_model: str | None = None
     files: tuple[SentFile, ...]
     tool: str
 
-    def is_of(self, source: Source, form: Format = "Safetensors") -> bool:
+    def is_of(self, source: Source, form: ExportFormat = ExportFormat.SAFETENSORS) -> bool:
         """Say whether this is the export of a checkpoint in a form."""
         return self.source == source and self.format == form
 
@@ -97,14 +97,16 @@ class Manifest(_Model):
         raise TargetForeign(f"{where} holds a {MANIFEST} that is no manifest of an export")
 
 
-def folder_name(path: TinkerPath) -> str:
+def folder_name(path: TinkerPath, form: ExportFormat = ExportFormat.SAFETENSORS) -> str:
     """Give the name under which a checkpoint lies at a target, fit for file systems, keys and addresses.
 
-    A name that had to be changed by more than the colons of run ids ends with a digest, so that no two are equal.
+    A name that had to be changed by more than the colons of run ids ends with a digest, so that no two are equal. Each
+    form has a folder of its own: one that replaced another would take away what somebody else exported.
     """
+    ending = "" if form is ExportFormat.SAFETENSORS else f"+{form.lower()}"  # a plus sign is in no other name
     name = f"{path.training_run_id}_{path.kind}_{path.name}"
     digest = f"-{sha256(name.encode()).hexdigest()[:8]}" if _UNUSUAL.search(name) else ""
-    return _UNUSUAL.sub("-", name).replace(":", "-") + digest
+    return _UNUSUAL.sub("-", name).replace(":", "-") + digest + ending
 
 
 def source_of(path: TinkerPath, time: datetime | None, size_bytes: int | None) -> Source:

@@ -112,6 +112,21 @@ def trusted(ca_pem: str | None) -> ssl.SSLContext:
     )
 
 
+def trusted_also(ca_pem: str | None) -> ssl.SSLContext:
+    """Give what verifies the certificates of a service's file stores: the usual authorities, and the given ones.
+
+    A service with authorities of its own may have its files at a store of its own, or at a public one.
+
+    Raises:
+        CallNotPossible: The text holds no certificate.
+    """
+    context = httpx.create_ssl_context()
+    if ca_pem is not None:
+        trusted(ca_pem)
+        context.load_verify_locations(cadata=ca_pem.encode("ascii", "ignore").decode())
+    return context
+
+
 @cache
 def _usual_authorities() -> ssl.SSLContext:
     """Load them once: it takes longer than a call, and an operator of many accounts has many connections."""

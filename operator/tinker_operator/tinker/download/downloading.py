@@ -18,6 +18,7 @@ from tinker_operator.tinker.download.store import Store
 from tinker_operator.tinker.download.unpacking import Limits, unpack
 from tinker_operator.tinker.download.workplace import Workplace
 from tinker_operator.tinker.retry import RetryPolicy, Timekeeper
+from tinker_operator.tinker.settings import trusted_also
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ async def way_to(
     keeper: Timekeeper | None = None,
     progress: Progress = unwatched,
     silence_seconds: float = 30.0,
+    ca_pem: str | None = None,
 ) -> AsyncIterator[Way]:
     """Open the way to the stores of one service.
 
@@ -76,8 +78,9 @@ async def way_to(
         keeper: Time and chance.
         progress: Told of each block that is written.
         silence_seconds: How long a store may send nothing.
+        ca_pem: Certificate authorities to trust beside the usual ones, PEM.
     """
-    async with Store(service_url, silence_seconds=silence_seconds) as store:
+    async with Store(service_url, tls=trusted_also(ca_pem), silence_seconds=silence_seconds) as store:
         yield Way(store, retry or RetryPolicy(), keeper or Timekeeper(), now, progress)
 
 
