@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,24 @@ def test_without_a_key_the_status_is_shown_all_the_same(stage: Stage) -> None:
     (line,) = told(stage, "status", "--cluster-only")["trainingRuns"]
     assert "curve" not in line
     assert stage.calls("GET /api/v1/training_runs/{run_id}/checkpoints") <= before
+
+
+def test_watching_costs_the_service_nothing_while_nothing_changes(stage: Stage) -> None:
+    """One look at the checkpoints for many at the objects; with an interrupt it ends well."""
+    bound(stage)
+    stage.operator.end()
+    before = stage.calls("checkpoints")
+    command = ["status", "--watch", "--every", "0.5", "-o", "yaml", "-n", stage.namespace]
+    with subprocess.Popen(
+        [str(stage.kubectl.program), "tinker", *command], env=environ(stage), stdout=subprocess.PIPE, text=True
+    ) as watching:
+        assert watching.stdout is not None
+        looks = 0
+        while looks < 5:
+            looks += watching.stdout.readline() == "---\n"
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(timeout=10) == 0
+    assert stage.calls("checkpoints") == before + 1
 
 
 def test_a_healthy_run_is_never_replaced(stage: Stage) -> None:

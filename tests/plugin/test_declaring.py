@@ -108,6 +108,7 @@ HELD = {"suspend": True, "recovery": {"enabled": True}}
         pytest.param(lost("Unauthorized", corrupted="False"), None, "healthy", id="last seen healthy"),
         pytest.param(lost(spec=HELD), None, "resume", id="suspended"),
         pytest.param(lost(spec={"managementPolicy": "ObserveOnly"}), None, "managementPolicy", id="only watched"),
+        pytest.param(lost("RunClaimed"), None, "cannot be acted on", id="an older one follows the run"),
         pytest.param(lab.recovering(), None, "under way", id="being restored"),
         pytest.param(lost(), SAMPLER, "sampler_weights", id="from what cannot be trained"),
     ],

@@ -130,6 +130,14 @@ def test_the_checkpoints_of_a_run_to_the_letter() -> None:
     assert printed(checkpoints_table(report, 100), 100) == LIST
 
 
+def test_what_has_expired_is_not_said_to_expire() -> None:
+    """A service may list it for a while."""
+    old = lab.saved(5, "2", expires_at=NOW.replace(hour=11))
+    said = printed(checkpoints_table(checkpoints_report(lab.live(), [old], (), NOW), 100))
+    assert "expired" in said
+    assert "expires in" not in said
+
+
 def test_a_verdict_on_another_content_of_the_same_name_is_not_told() -> None:
     now = lab.saved(10, "2")
     before = {"path": now.path, "time": lab.ago(days=30), "sizeBytes": now.size_bytes, "trainingRun": "math-sft"}

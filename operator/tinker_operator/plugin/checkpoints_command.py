@@ -109,6 +109,7 @@ def _known(it: ToldCheckpoint, report: CheckpointsReport) -> Text:
         waits = it.deleted_not_before > now
         told.append((f"goes in {span_in_words(it.deleted_not_before - now)}" if waits else "goes", "red"))
     if it.expires_at is not None:
-        told.append((f"expires in {span_in_words(it.expires_at - now)}", "yellow"))
+        lasts = it.expires_at > now
+        told.append((f"expires in {span_in_words(it.expires_at - now)}" if lasts else "expired", "yellow"))
     told.extend((KEPT[reason], "dim") for reason in it.because)
     return Text(", ").join(Text(word, style) for word, style in told)

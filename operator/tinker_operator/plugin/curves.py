@@ -15,6 +15,8 @@ from tinker_operator.api.checkpoint_policy import CheckpointPolicy
 from tinker_operator.api.meta import ApiModel
 from tinker_operator.api.recovery_spec import Metric
 from tinker_operator.api.training_run import TrainingRun
+from tinker_operator.controllers.accounts import Account
+from tinker_operator.controllers.objects import account_of
 from tinker_operator.controllers.observer import remote_answer
 from tinker_operator.core.metrics import metric_value
 from tinker_operator.core.policy_references import followed_runs, run_key
@@ -25,6 +27,8 @@ from tinker_operator.plugin.cluster import Cluster
 LOSS = Metric(name="loss")
 RUNS_DRAWN = 4
 """Runs of a lineage, the newest, whose checkpoints are drawn."""
+DRAWN_LIMIT = 100
+"""TrainingRuns, the first, that are drawn: no screen has more, and each costs calls to the service."""
 LISTINGS_AT_ONCE = 8
 GAP_PAUSE = timedelta(seconds=30)
 """How long a service that could not be asked is left alone, while the status is watched."""
@@ -99,7 +103,9 @@ class Curves:
     async def of(
         self, cluster: Cluster, runs: Sequence[TrainingRun], policies: Sequence[CheckpointPolicy], now: datetime
     ) -> Mapping[RunKey, Curve]:
-        """Returns the curve of each TrainingRun, asking the service where it may have changed.
+        """Returns the curves of the first TrainingRuns, asking the service where they may have changed.
+
+        One that cannot be asked is not asked for the others that share its key.
 
         Args:
             cluster: Where keys are read.
@@ -107,7 +113,7 @@ class Curves:
             policies: The policies of their namespaces.
             now: When; what could not be seen is asked for again after a pause.
         """
-        slots = asyncio.Semaphore(LISTINGS_AT_ONCE)
+        slots, silent, shown = asyncio.Semaphore(LISTINGS_AT_ONCE), dict[Account, str](), runs[:DRAWN_LIMIT]
 
         async def one(run: TrainingRun) -> Curve:
             metric = metric_of(run, policies)
@@ -116,13 +122,17 @@ class Curves:
             if before is not None and before.holds(state, now):
                 return before.curve
             async with slots:
-                curve = await _read(cluster, run, metric)
+                account = account_of(run)
+                gap = silent.get(account)
+                curve = await _read(cluster, run, metric) if gap is None else Curve(metric=metric.name, gap=gap)
+                if curve.gap is not None:
+                    silent[account] = curve.gap
             self._known[run_key(run)] = _Known(state, curve, now)
             return curve
 
-        for run in runs:  # so that equal accounts share one connection
+        for run in shown:  # so that equal accounts share one connection
             await cluster.client(run)
-        return dict(zip(map(run_key, runs), await asyncio.gather(*map(one, runs)), strict=True))
+        return dict(zip(map(run_key, shown), await asyncio.gather(*map(one, shown)), strict=True))
 
 
 async def _read(cluster: Cluster, run: TrainingRun, metric: Metric) -> Curve:

@@ -21,6 +21,8 @@ from tinker_operator.tinker.paths import CheckpointKind, TinkerPath
 
 _LOST = frozenset({Reason.RECOVERY_DISABLED, Reason.RECOVERY_EXHAUSTED, Reason.RUN_NOT_FOUND, Reason.TRAINER_FAILED})
 """Reasons of Stalled under which a run is lost and nothing goes on."""
+_HELD = frozenset({Reason.RUN_CLAIMED, Reason.INVALID_SPEC})
+"""Reasons of Stalled under which no recovery begins, whatever spec.recovery says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,9 @@ def _check_acting(run: TrainingRun) -> None:
         raise Declined(f"TrainingRun {name} is suspended, so nothing is done: kubectl tinker resume {name} first.")
     if run.spec.management_policy is ManagementPolicy.OBSERVE_ONLY:
         raise Declined(f"TrainingRun {name} is only watched: set spec.managementPolicy: Full first.")
+    stalled = find_condition(run.status.conditions, ConditionType.STALLED)
+    if stalled is not None and stalled.reason in _HELD:
+        raise Declined(f"TrainingRun {name} cannot be acted on: {stalled.message}")
 
 
 def _check_lost(run: TrainingRun) -> None:

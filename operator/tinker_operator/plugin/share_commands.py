@@ -13,14 +13,15 @@ from rich.text import Text
 
 from tinker_operator.api.checkpoint_policy import CheckpointPolicy
 from tinker_operator.api.meta import GROUP, VERSION, ApiModel
+from tinker_operator.controllers.actuator import perform_remote
+from tinker_operator.core.world import Done, ObservedCheckpoint, PublishCheckpoint, UnpublishCheckpoint
 from tinker_operator.engine.kube_errors import KubeForbidden
 from tinker_operator.plugin.declared import Confirm, asked_of_a_person
-from tinker_operator.plugin.endings import DONE, Declined
+from tinker_operator.plugin.endings import DONE, Declined, Failed
 from tinker_operator.plugin.names import path_argument
 from tinker_operator.plugin.place import Place, placed
 from tinker_operator.plugin.printing import formed, tell
 from tinker_operator.plugin.services import Opened, opened
-from tinker_operator.tinker.errors import Conflict
 from tinker_operator.tinker.paths import TinkerPath
 
 
@@ -85,11 +86,18 @@ async def _shared(path: TinkerPath, place: Place, confirm: Confirm | None, *, pu
             return Sharing(path=str(path), public=public, changed=False)
         if confirm is not None and not confirm(_question(path, public=public)):
             raise Declined("not confirmed: nothing was changed.")
-        try:
-            await (reach.client.publish_checkpoint(path) if public else reach.client.unpublish_checkpoint(path))
-        except Conflict:
-            return Sharing(path=str(path), public=public, changed=False)
+        if not public:
+            await _check_nobodys(reach)
+        outcome = await perform_remote(_action(before, public=public), None, reach.client)
+        if not isinstance(outcome, Done):
+            raise Failed(getattr(outcome, "message", "The service did not do it: look at it again."))
         return Sharing(path=str(path), public=public, changed=True)
+
+
+def _action(it: ObservedCheckpoint, *, public: bool) -> PublishCheckpoint | UnpublishCheckpoint:
+    """The operator's own: it looks again, and leaves alone what was saved anew while the person thought about it."""
+    kind = PublishCheckpoint if public else UnpublishCheckpoint
+    return kind(it.path, it.run_id, it.time, it.size_bytes)
 
 
 async def _check_nobodys(reach: Opened) -> None:
