@@ -1,6 +1,7 @@
 """docs/kubectl.md says what `kubectl tinker` does: its commands run as they stand there."""
 
 import re
+import signal
 import subprocess
 from pathlib import Path
 
@@ -69,11 +70,16 @@ def test_every_sign_has_its_row() -> None:
 def said(stage: Stage, line: str, folder: Path, checkpoint: str) -> str:
     """Runs a line of the page as a person does, who says yes."""
     yes = " --yes" if re.search(r"tinker (recover|publish|unpublish) ", line) else ""
-    watched = "--watch" in line
-    command = f"timeout --preserve-status -s INT 8 {line}" if watched else line + yes
     told = environ(stage, CHECKPOINT=checkpoint, KUBECONFIG=str(folder / "kubeconfig"))
+    if "--watch" in line:
+        with subprocess.Popen(["bash", "-c", f"exec {line}"], env=told, stdout=subprocess.PIPE, text=True) as watching:
+            assert watching.stdout is not None
+            first = watching.stdout.readline()
+            watching.send_signal(signal.SIGINT)
+            assert watching.wait(timeout=10) == 0
+        return first
     answer = subprocess.run(
-        ["bash", "-c", command],
+        ["bash", "-c", line + yes],
         env=told,
         cwd=folder,
         capture_output=True,
