@@ -1,14 +1,14 @@
-"""The verbs of the API server that are the same for every kind: list, get, create, replace, delete.
+"""The verbs of the API server that are the same for every kind: list, get, create, replace, patch, delete.
 
 `KubeApi` adds the calls of the operator's own; the resync and the lease need no more than these.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from tinker_operator.engine.keys import KubeObject, ObjectKey, Resource
 from tinker_operator.engine.kube_errors import Access, ObjectGone
-from tinker_operator.engine.transport import Transport
+from tinker_operator.engine.transport import MERGE_PATCH, Transport
 
 FIELD_MANAGER = "tinker-operator"
 PAGE_SIZE = 500
@@ -148,3 +148,43 @@ class ObjectApi:
         access = Access("update", resource.group, resource.plural, key.namespace, key.name)
         path, query = resource.path(key.namespace, key.name), {"fieldManager": FIELD_MANAGER}
         return await self._transport.request(access, "PUT", path, query=query, body=obj)
+
+    async def patch(
+        self,
+        resource: Resource,
+        key: ObjectKey,
+        changes: Mapping[str, object],
+        resource_version: str,
+        *,
+        manager: str,
+        dry_run: bool = False,
+    ) -> KubeObject:
+        """Change what a person wants of an object, if it is still at the version that they saw; return it as stored.
+
+        The operator has neither the right nor the wish: it is for commands, with the rights of who gives them.
+
+        Args:
+            resource: Its kind.
+            key: Which object.
+            changes: A JSON merge patch: None removes a key, what is not named stays.
+            resource_version: That of the object that the change was made for.
+            manager: Field manager that the change is told under.
+            dry_run: Have it checked by the API server, and change nothing.
+
+        Raises:
+            WriteConflict: It changed since.
+            ObjectGone: It was deleted since.
+            KubeRejected: The API server does not accept what would come of it.
+            KubeError: As for any request.
+        """
+        access = Access("patch", resource.group, resource.plural, key.namespace, key.name)
+        metadata = changes.get("metadata")
+        named = metadata if isinstance(metadata, Mapping) else {}
+        return await self._transport.request(
+            access,
+            "PATCH",
+            resource.path(key.namespace, key.name),
+            query={"fieldManager": manager, "fieldValidation": "Strict"} | ({"dryRun": "All"} if dry_run else {}),
+            body={**changes, "metadata": {**named, "resourceVersion": resource_version}},
+            content_type=MERGE_PATCH,
+        )

@@ -139,7 +139,7 @@ async def _services(
 async def _looked_at(
     api: KubeApi, keyring: Keyring, account: Account, watched: Iterable[str], clock: Callable[[], datetime]
 ) -> _Service:
-    credentials = await _credentials(api, keyring, account)
+    credentials = await credentials_of(api, keyring, account)
     client = credentials if isinstance(credentials, Fault) else connect(credentials, account)
     if isinstance(client, Fault):
         return _Service(client)
@@ -151,8 +151,8 @@ async def _looked_at(
     return _Service(client, next_inventory(Inventory(), listing, watched=watched, now=clock()))
 
 
-async def _credentials(api: KubeApi, keyring: Keyring, account: Account) -> Credentials | Fault:
-    """A Secret that may not be read is stood in for by the person's own key; one that is wrong is not."""
+async def credentials_of(api: KubeApi, keyring: Keyring, account: Account) -> Credentials | Fault:
+    """Returns whose key is used: one's own stands in for a Secret that may not be read, not for one that is wrong."""
     if account != OWN_ACCOUNT:
         try:
             await api.get_secret(account.namespace, account.secret)
