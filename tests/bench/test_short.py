@@ -138,6 +138,7 @@ def test_a_crowd_is_looked_after_by_everybody(control_plane: ControlPlane, tmp_p
     assert (ours["rest_writes"], ours["rest_events"], ours["rest_calls_per_poll"]) == ([0], [0], [3])
     assert len(ours["newcomer_seconds"]) == 1
     assert len(ours["recovered_seconds"]) == 5
+    assert [claim.holds for claim in outcome.claims] == [True, True, True]
 
 
 @pytest.mark.pure

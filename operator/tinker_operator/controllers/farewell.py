@@ -60,7 +60,7 @@ async def _deleted(shell: Shell, run: TrainingRun, action: DeleteCheckpoint | De
 
 def _seen(shell: Shell, run: TrainingRun) -> FarewellSeen:
     inventory = shell.services.inventory_of(account_of(run))
-    views = {run_id: inventory.view(run_id) for run_id in followed_runs(run)}
+    views = {run_id: inventory.strict_view(run_id) for run_id in followed_runs(run)}
     return FarewellSeen(shell.cluster_id, views, _others(shell, run), unparsed(shell.store))
 
 
