@@ -43,6 +43,7 @@ from tinker_operator.engine.kopf_source import KopfSource
 from tinker_operator.engine.kube import KubeApi
 from tinker_operator.engine.kube_errors import Access, KubeError, KubeUnavailable
 from tinker_operator.engine.lease import LeaseTimings
+from tinker_operator.engine.outbox import EventOutbox
 from tinker_operator.engine.store import Store
 from tinker_operator.engine.workqueue import WorkQueue
 
@@ -204,7 +205,8 @@ async def _run(
     poller = Poller(services, store, queue, cluster_id=cluster_id, rng=random.random, shortest_interval=shortest)
     # Two pods on one host may have the same name and pid; the Lease must tell them apart.
     identity = f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
-    reporter = Reporter(api, store, EventRecorder(api, instance=identity, clock=utc_now), telemetry)
+    outbox = EventOutbox(EventRecorder(api, instance=identity, clock=utc_now))
+    reporter = Reporter(api, store, outbox, telemetry)
     inspections = Inspections(utc_now)
     shell = Shell(
         store,
@@ -239,7 +241,8 @@ async def _run(
         told = "a checkpoint that only objects of other namespaces refer to counts as unused"
         log.info("references_limited", namespaces=deployment.namespaces, message=told)
     try:
-        await engine.run(stop)
+        async with outbox:
+            await engine.run(stop)
     finally:
         await services.close()
         log.info("operator_ended")

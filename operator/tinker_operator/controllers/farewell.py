@@ -40,7 +40,7 @@ async def reconcile_deleted(shell: Shell, run: TrainingRun, obj: KubeObject) -> 
     if farewell.over:
         _refuse(await set_finalizer(run, shell.api, present=False))
         if farewell.fault is not None:
-            await shell.reporter.tell(key_of_run(run), obj, (checkpoints_left(farewell.fault.message),))
+            shell.reporter.tell(key_of_run(run), obj, (checkpoints_left(farewell.fault.message),))
         return None
     performed = [await _deleted(shell, run, action) for action in farewell.actions]
     faults = [one.outcome for one in performed if isinstance(one.outcome, Fault)]
