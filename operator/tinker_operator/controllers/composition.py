@@ -45,6 +45,7 @@ from tinker_operator.engine.kube_errors import Access, KubeError, KubeUnavailabl
 from tinker_operator.engine.lease import LeaseTimings
 from tinker_operator.engine.outbox import EventOutbox
 from tinker_operator.engine.store import Store
+from tinker_operator.engine.work_metrics import WorkMetrics
 from tinker_operator.engine.workqueue import WorkQueue
 
 RESOURCES = (TRAINING_RUNS, CHECKPOINT_POLICIES)
@@ -198,7 +199,8 @@ async def _run(
 ) -> None:
     cluster_id, resources = watched
     store = Store({TRAINER_JOBS.kind: trimmed_job})
-    queue = WorkQueue(time.monotonic, rng=random.random)
+    work = WorkMetrics(telemetry.registry, time.monotonic)
+    queue = WorkQueue(time.monotonic, rng=random.random, watch=work)
     keyring = Keyring(api, deployment.own, deployment.default_url, deployment.allowed_urls)
     services = Services(keyring, clock=utc_now, monotonic=time.monotonic)
     shortest = deployment.shortest_poll_seconds
@@ -225,7 +227,7 @@ async def _run(
     telemetry.registry.register(PolicyCollector(store, shell.figures))
     engine = Engine(
         resources,
-        lambda key: _reconcile(shell, key),
+        work.measured(lambda key: _reconcile(shell, key)),
         api=api,
         store=store,
         queue=queue,
