@@ -126,6 +126,7 @@ def test_the_operator_and_the_loop_hand_over_every_run(control_plane: ControlPla
     assert all(delay > 0 for one in outcome.series for delay in one.values["delay_seconds"])
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.cluster
 def test_a_crowd_is_looked_after_by_everybody(control_plane: ControlPlane, tmp_path: Path) -> None:
     """Ours writes nothing at rest, asks for pages and not for runs, and recovers exactly once, or it is Untrue."""
