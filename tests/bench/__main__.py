@@ -15,12 +15,15 @@ from tests.bench.contest import REPOSITORY, heed_signals
 from tests.bench.machine import machine
 from tests.bench.outcome import Outcome
 
-PROGRAMS = ("client", "inspection", "recovery", "retention")
+PROGRAMS = ("client", "inspection", "recovery", "retention", "scale")
 SHORT: Mapping[str, Sequence[str]] = {
     "client": ["--runs", "250", "--gets", "40", "--download-mib", "8", "--repetitions", "1", "--downloads", "1"],
     "inspection": ["--mib", "16", "--repetitions", "1"],
     "recovery": ["--many", "3", "--samples-of-one", "1", "--samples-of-many", "3"],
     "retention": ["--policies", "4", "--runs", "40", "--checkpoints", "10", "--repetitions", "1"],
+    "scale": [
+        *("--runs", "300", "--corrupted", "10", "--newcomers", "3", "--poll-seconds", "3", "--rest-seconds", "9"),
+    ],
 }
 """Enough to show that every program and every baseline does its work; their times mean nothing."""
 

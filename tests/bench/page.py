@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
+from tests.bench import scale_page
 from tests.bench.charts import Bar, Chart, Group
 from tests.bench.contest import OURS
 from tests.bench.outcome import Claim, Outcome, Series, quantile, ratio
@@ -87,7 +88,7 @@ def write(folder: Path, outcomes: Sequence[Outcome], machine: Mapping[str, str],
 
     Args:
         folder: Where.
-        outcomes: Of the programs client, inspection, recovery and retention.
+        outcomes: Of every program.
         machine: What the numbers were taken on.
         date: When, as it is shown.
     """
@@ -103,6 +104,9 @@ def write(folder: Path, outcomes: Sequence[Outcome], machine: Mapping[str, str],
             arguments=_arguments(recovery), poll=recovery.arguments["poll_seconds"], delays=_delays(recovery)
         ),
         _RETENTION.format(arguments=_arguments(found["retention"]), costs=_costs(found["retention"])),
+        scale_page.TEXT.format(
+            arguments=" ".join(_given(found["scale"])), figures=_table(*scale_page.figures(found["scale"]))
+        ),
     ]
     (folder / "bench.md").write_text("\n".join(parts), encoding="utf-8")
     for name, chart in _charts(client, inspection, recovery):
@@ -114,8 +118,11 @@ def _claim(claim: Claim) -> str:
 
 
 def _arguments(outcome: Outcome) -> str:
-    given = {name: value for name, value in outcome.arguments.items() if name != "poll_seconds"}
-    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in given.items())
+    return " ".join(given for given in _given(outcome) if not given.startswith("--poll-seconds"))
+
+
+def _given(outcome: Outcome) -> list[str]:
+    return [f"--{name.replace('_', '-')} {value}" for name, value in outcome.arguments.items()]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

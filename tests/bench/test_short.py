@@ -6,10 +6,12 @@ from statistics import median
 from typing import Any
 
 import pytest
-from tests.bench import client, inspection, page, recovery, retention
+from tests.bench import client, inspection, page, recovery, retention, scale
 from tests.bench.contest import OURS
+from tests.bench.crowd import bursts
 from tests.bench.outcome import Claim, Outcome, Series, Untrue, quantile, ratio
 from tests.bench.retention_world import Sizes, run_id_of
+from tests.bench.scale_crowd import Sizes as ScaleSizes
 
 from playground.controlplane import ControlPlane
 
@@ -29,7 +31,7 @@ def downloads(grown: Sequence[float]) -> list[Series]:
 
 
 def outcomes(seconds: float = 2.0) -> list[Outcome]:
-    """What the three programs could have found; the baseline always takes a second and 2 MiB."""
+    """What the programs could have found; the baseline always takes a second and 2 MiB."""
 
     def costs(job: str, name: str, amount: float) -> Series:
         values = {name: 2 * amount * MIB if name.endswith("bytes") else amount for name in COSTS}
@@ -42,6 +44,7 @@ def outcomes(seconds: float = 2.0) -> list[Outcome]:
         Outcome("inspection", {"seed": 7}, pairs),
         Outcome("recovery", {"seed": 7, "poll_seconds": 1.0}, delays),
         Outcome("retention", {"seed": 7}, pairs),
+        Outcome("scale", {"seed": 7, "runs": 10}, [Series("10 TrainingRuns", OURS, {"rest_bytes": [2.0 * MIB]})]),
     ]
 
 
@@ -121,6 +124,37 @@ def test_the_operator_and_the_loop_hand_over_every_run(control_plane: ControlPla
     }
     assert [len(one.values["delay_seconds"]) for one in outcome.series] == [1, 3, 1, 3]
     assert all(delay > 0 for one in outcome.series for delay in one.values["delay_seconds"])
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.cluster
+def test_a_crowd_is_looked_after_by_everybody(control_plane: ControlPlane, tmp_path: Path) -> None:
+    """Ours writes nothing at rest, asks for pages and not for runs, and recovers exactly once, or it is Untrue."""
+    sizes = ScaleSizes(runs=300, corrupted=5, newcomers=1, poll_seconds=2, rest_seconds=7)
+    outcome = scale.measure(control_plane, sizes, 3, tmp_path)
+
+    many = "300 TrainingRuns"
+    assert contenders(outcome) == {(many, name) for name in (scale.LIMIT, scale.TIMERS, scale.MONITOR, OURS)}
+    ours = outcome.of(many)[-1].values
+    assert (ours["rest_writes"], ours["rest_events"], ours["rest_calls_per_poll"]) == ([0], [0], [3])
+    assert len(ours["newcomer_seconds"]) == 1
+    assert len(ours["recovered_seconds"]) == 5
+    assert [claim.holds for claim in outcome.claims] == [True, True, True]
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([0, 0, 0, 0, 0, 0], []),
+        ([0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 3, 0, 0, 0, 0, 9], [3]),
+        ([5, 0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 1], [3]),
+    ],
+    ids=["nothing is no poll", "a poll that was cut short does not count", "a short pause belongs to the poll"],
+)
+def test_a_poll_is_what_stands_between_two_pauses(steps: list[int], expected: list[int]) -> None:
+    """The first and the last may be cut, so they are left out."""
+    assert bursts(steps) == expected
 
 
 @pytest.mark.pure

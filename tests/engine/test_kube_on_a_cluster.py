@@ -154,7 +154,7 @@ def events_of(official: client.ApiClient, namespace: str) -> list[Any]:
 async def test_an_event_appears_under_its_object(kube: KubeApi, user: Any, official: client.ApiClient) -> None:
     made = user.create("w")
     recorder = EventRecorder(kube, instance="pod-1", clock=lambda: NOON)
-    await recorder.emit(made, Happening("RunRecovered", "Recover", "ä" * 2000, EventType.WARNING))
+    await recorder.send(recorder.event_of(made, Happening("RunRecovered", "Recover", "ä" * 2000, EventType.WARNING)))
 
     (event,) = events_of(official, user.namespace)
     assert (event.reason, event.action, event.type) == ("RunRecovered", "Recover", "Warning")
@@ -168,7 +168,7 @@ async def test_an_event_that_cannot_be_recorded_is_logged_and_nothing_more(kube:
     made["metadata"]["namespace"] = "no-such-namespace"
     recorder = EventRecorder(kube, instance="pod-1", clock=lambda: NOON)
     with capture_logs() as logs:
-        await recorder.emit(made, Happening("RunRecovered", "Recover", "It is back."))
+        await recorder.send(recorder.event_of(made, Happening("RunRecovered", "Recover", "It is back.")))
 
     assert [(line["event"], line["reason"]) for line in logs] == [("event_not_recorded", "RunRecovered")]
 

@@ -44,7 +44,9 @@ from tinker_operator.engine.kopf_source import KopfSource
 from tinker_operator.engine.kube import KubeApi
 from tinker_operator.engine.kube_errors import Access, KubeError, KubeUnavailable
 from tinker_operator.engine.lease import LeaseTimings
+from tinker_operator.engine.outbox import EventOutbox
 from tinker_operator.engine.store import Store
+from tinker_operator.engine.work_metrics import WorkMetrics
 from tinker_operator.engine.workqueue import WorkQueue
 
 RESOURCES = (TRAINING_RUNS, CHECKPOINT_POLICIES)
@@ -199,14 +201,16 @@ async def _run(
 ) -> None:
     (telemetry, health), (cluster_id, resources) = shown, watched
     store = Store({TRAINER_JOBS.kind: trimmed_job})
-    queue = WorkQueue(time.monotonic, rng=random.random)
+    work = WorkMetrics(telemetry.registry, time.monotonic)
+    queue = WorkQueue(time.monotonic, rng=random.random, watch=work)
     keyring = Keyring(api, deployment.own, deployment.default_url, deployment.allowed_urls)
     services = Services(keyring, clock=utc_now, monotonic=time.monotonic)
     shortest = deployment.shortest_poll_seconds
     poller = Poller(services, store, queue, cluster_id=cluster_id, rng=random.random, shortest_interval=shortest)
     # Two pods on one host may have the same name and pid; the Lease must tell them apart.
     identity = f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
-    reporter = Reporter(api, store, EventRecorder(api, instance=identity, clock=utc_now), telemetry)
+    outbox = EventOutbox(EventRecorder(api, instance=identity, clock=utc_now))
+    reporter = Reporter(api, store, outbox, telemetry)
     inspections = Inspections(utc_now)
     shell = Shell(
         store,
@@ -225,7 +229,7 @@ async def _run(
     telemetry.registry.register(PolicyCollector(store, shell.figures))
     engine = Engine(
         resources,
-        lambda key: _reconcile(shell, key),
+        work.measured(lambda key: _reconcile(shell, key)),
         api=api,
         store=store,
         queue=queue,
@@ -242,7 +246,8 @@ async def _run(
         log.info("references_limited", namespaces=deployment.namespaces, message=told)
     health.begun(engine.vitals)
     try:
-        await engine.run(stop)
+        async with outbox:
+            await engine.run(stop)
     finally:
         health.ended()
         await services.close()

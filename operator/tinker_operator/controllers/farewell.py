@@ -40,7 +40,7 @@ async def reconcile_deleted(shell: Shell, run: TrainingRun, obj: KubeObject) -> 
     if farewell.over:
         _refuse(await set_finalizer(run, shell.api, present=False))
         if farewell.fault is not None:
-            await shell.reporter.tell(key_of_run(run), obj, (checkpoints_left(farewell.fault.message),))
+            shell.reporter.tell(key_of_run(run), obj, (checkpoints_left(farewell.fault.message),))
         return None
     performed = [await _deleted(shell, run, action) for action in farewell.actions]
     faults = [one.outcome for one in performed if isinstance(one.outcome, Fault)]
@@ -60,7 +60,7 @@ async def _deleted(shell: Shell, run: TrainingRun, action: DeleteCheckpoint | De
 
 def _seen(shell: Shell, run: TrainingRun) -> FarewellSeen:
     inventory = shell.services.inventory_of(account_of(run))
-    views = {run_id: inventory.view(run_id) for run_id in followed_runs(run)}
+    views = {run_id: inventory.strict_view(run_id) for run_id in followed_runs(run)}
     return FarewellSeen(shell.cluster_id, views, _others(shell, run), unparsed(shell.store))
 
 

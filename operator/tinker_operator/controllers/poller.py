@@ -25,6 +25,8 @@ from tinker_operator.engine.workqueue import Priority, WorkQueue
 
 CONFIRM_SECONDS = 2.0
 """Longest pause before a second look, when the first one found a run corrupted or missing."""
+DOUBT_SECONDS = 10.0
+"""Longest pause after the first look that failed: the next one tells whether the trouble lasts."""
 FAULT_SECONDS = 60.0
 """Longest pause after a look that failed, so that what is mended is noticed soon whatever the interval."""
 SPREAD = 0.1
@@ -121,7 +123,8 @@ class Poller:
     def _patience(self, account: Account, current: Inventory) -> float:
         if current.fault is not None:
             return FAULT_SECONDS
-        return CONFIRM_SECONDS if unconfirmed(current, self._watched(account)) else float("inf")
+        calm = float("inf") if current.doubt is None else DOUBT_SECONDS
+        return CONFIRM_SECONDS if unconfirmed(current, self._watched(account)) else calm
 
     async def _look(self, account: Account, max_age_seconds: float) -> None:
         """One account's trouble, even one that nobody thought of, must not end the look at all others."""

@@ -7,9 +7,10 @@ from tinker_operator.api.meta import ApiModel, to_wire
 from tinker_operator.controllers.telemetry import Telemetry
 from tinker_operator.core.patch import merge_patch
 from tinker_operator.core.telemetry import Told
-from tinker_operator.engine.events import EventRecorder, EventType, Happening
+from tinker_operator.engine.events import EventType, Happening
 from tinker_operator.engine.keys import KubeObject, ObjectKey, Resource
 from tinker_operator.engine.kube import KubeApi
+from tinker_operator.engine.outbox import EventOutbox
 from tinker_operator.engine.store import Store
 
 ACTION = "Reconcile"
@@ -21,15 +22,15 @@ class Reporter:
     Args:
         api: The Kubernetes API.
         store: Learns the answer to each write at once, so that the next round sees it.
-        recorder: Writes events.
+        outbox: Sends events.
         telemetry: Counts and logs.
     """
 
-    def __init__(self, api: KubeApi, store: Store, recorder: EventRecorder, telemetry: Telemetry) -> None:
+    def __init__(self, api: KubeApi, store: Store, outbox: EventOutbox, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
         self._api = api
         self._store = store
-        self._recorder = recorder
+        self._outbox = outbox
 
     async def report(
         self, resource: Resource, key: ObjectKey, obj: KubeObject, status: ApiModel, events: Iterable[Told] = ()
@@ -48,10 +49,10 @@ class Reporter:
             ObjectGone: The object was deleted.
         """
         await self.write(resource, key, obj, to_wire(status))
-        await self.tell(key, obj, events)
+        self.tell(key, obj, events)
 
-    async def tell(self, key: ObjectKey, obj: KubeObject, events: Iterable[Told]) -> None:
-        """Counts, logs and records what happened; a failure to record it goes no further.
+    def tell(self, key: ObjectKey, obj: KubeObject, events: Iterable[Told]) -> None:
+        """Counts and logs what happened, and has it recorded beside the work that goes on.
 
         Args:
             key: The object.
@@ -61,7 +62,7 @@ class Reporter:
         for told in events:
             self._telemetry.tell(key, told)
             kind = EventType.WARNING if told.warning else EventType.NORMAL
-            await self._recorder.emit(obj, Happening(str(told.reason), ACTION, told.note, kind))
+            self._outbox.put(obj, Happening(str(told.reason), ACTION, told.note, kind))
 
     async def write(self, resource: Resource, key: ObjectKey, obj: KubeObject, status: Mapping[str, Any]) -> None:
         """Writes a status in its JSON form, if it differs from the object's.

@@ -25,7 +25,8 @@ class Inventory:
         tagged: The same runs by each entry of their metadata, the operator's own entries aside.
         missing: Watched ids that are not in the listing, with the number of complete listings in a row without them.
         observed_at: When the newest complete listing was had; None if there never was one.
-        fault: Why the newest look failed; None when it succeeded.
+        fault: Why looks fail: two in a row did, or one that leaves nothing to doubt; None otherwise.
+        doubt: Why the newest look failed, while the one before it succeeded: it is told of when the next one fails too.
         failing_since: When the first of the looks in a row that failed was had; None when the newest succeeded.
     """
 
@@ -35,15 +36,20 @@ class Inventory:
     missing: Mapping[str, int] = field(default_factory=dict)
     observed_at: datetime | None = None
     fault: Fault | None = None
+    doubt: Fault | None = None
     failing_since: datetime | None = None
 
     @property
     def is_current(self) -> bool:
         """Whether the newest look succeeded."""
-        return self.fault is None and self.observed_at is not None
+        return self.fault is None and self.doubt is None and self.observed_at is not None
+
+    def strict_view(self, run_id: str) -> RunView:
+        """Returns what is known of this run by the newest look alone: for what cannot be taken back."""
+        return self.doubt or self.view(run_id)
 
     def view(self, run_id: str) -> RunView:
-        """Returns what is known of this run; a failed look is a Fault whatever an older one said."""
+        """Returns what is known of this run; while looks fail that is a Fault, whatever an older one said."""
         if self.fault is not None:
             return self.fault
         if self.observed_at is None:
@@ -77,16 +83,20 @@ def next_inventory(
 def failed_inventory(previous: Inventory, fault: Fault, *, now: datetime) -> Inventory:
     """Returns the snapshot after a look that failed: what was known stays, for when the trouble is over.
 
-    The words of a lasting trouble may differ from look to look; the first ones stand, so that nothing flaps.
+    The words of a lasting trouble may differ from look to look; the first ones stand, so that nothing flaps. One failed
+    look after one that succeeded is a doubt: ten thousand objects must not be written twice for a passing trouble.
 
     Args:
         previous: The snapshot until now.
         fault: Why the look failed.
         now: When it failed.
     """
-    known = previous.fault
-    same = known is not None and (known.reason, known.needs_user) == (fault.reason, fault.needs_user)
-    return previous if same else replace(previous, fault=fault, failing_since=previous.failing_since or now)
+    known, since = previous.fault, previous.failing_since or now
+    if known is not None and (known.reason, known.needs_user) == (fault.reason, fault.needs_user):
+        return previous
+    if previous.is_current and not fault.needs_user:
+        return replace(previous, doubt=fault, failing_since=since)
+    return replace(previous, fault=fault, doubt=None, failing_since=since)
 
 
 def concerned(previous: Inventory, current: Inventory, *, run_id: str | None, owner: str) -> bool:

@@ -67,7 +67,9 @@ def plan_run(run: TrainingRun, seen: RunSeen, now: datetime) -> RunPlan:
     asked = with_status(run, heeded(run))
     owned = seen.inventory.owned.get(owner_of(run, seen.cluster_id), ())
     binding = bind(asked, owned, seen.inventory)
-    view = seen.inventory.view(binding.run_id or "")
+    # What is being made must show in the newest look, or it would be made twice; only a run at rest bears a doubt.
+    at_rest = run.status.recovery.in_flight is None and run.status.creation is None
+    view = (seen.inventory.view if at_rest else seen.inventory.strict_view)(binding.run_id or "")
     current = with_status(asked, known(asked, binding, view, owned))
     if wants_finalizer(run) is not (FINALIZER in run.metadata.finalizers):
         decision = _bound_to_its_checkpoints(current, view)

@@ -67,24 +67,32 @@ class EventRecorder:
         self._clock = clock
         self._log = structlog.get_logger(__name__)
 
-    async def emit(self, regarding: KubeObject, happening: Happening) -> None:
-        """Record what happened to an object. A failure is logged and goes no further.
+    def event_of(self, regarding: KubeObject, happening: Happening) -> KubeObject:
+        """The Event that tells what happened to an object just now.
 
         Args:
             regarding: The object, with `apiVersion`, `kind` and `metadata`.
             happening: What happened.
         """
-        metadata = regarding["metadata"]
-        namespace = metadata.get("namespace") or NAMESPACE_OF_CLUSTER_SCOPED
+        namespace = regarding["metadata"].get("namespace") or NAMESPACE_OF_CLUSTER_SCOPED
+        return self._event(regarding, namespace, happening)
+
+    async def send(self, event: KubeObject) -> None:
+        """Write an Event. A failure is logged and goes no further.
+
+        Args:
+            event: As `event_of` makes it.
+        """
+        namespace, regarding = event["metadata"]["namespace"], event["regarding"]
         try:
-            await self._api.create(EVENTS, namespace, self._event(regarding, namespace, happening))
+            await self._api.create(EVENTS, namespace, event)
         except KubeError as fault:
             self._log.warning(
                 "event_not_recorded",
                 kind=regarding["kind"],
                 namespace=namespace,
-                name=metadata["name"],
-                reason=happening.reason,
+                name=regarding["name"],
+                reason=event["reason"],
                 error=str(fault),
             )
 

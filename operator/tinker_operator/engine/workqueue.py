@@ -12,6 +12,7 @@ import random
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable
 from enum import IntEnum
+from typing import Protocol
 
 from tinker_operator.engine.backoff import Backoff
 from tinker_operator.engine.keys import Monotonic, ObjectKey
@@ -35,6 +36,19 @@ def namespace_of(key: ObjectKey) -> Hashable:
     return key.namespace
 
 
+class QueueWatch(Protocol):
+    """Told of what becomes of keys, for metrics."""
+
+    def added(self, key: ObjectKey) -> None:
+        """A key begins to wait for a worker."""
+
+    def taken(self, key: ObjectKey) -> None:
+        """A worker takes a key that waited."""
+
+    def retried(self, key: ObjectKey) -> None:
+        """A key is put off, because it failed."""
+
+
 class WorkQueue:
     """Keys to be worked on. For one event loop; only `get` waits.
 
@@ -43,6 +57,7 @@ class WorkQueue:
         rng: A number drawn evenly from 0 to 1, for the spread of back-off.
         backoff: The waits of failing keys.
         lane: What takes turns within a priority.
+        watch: Told of every key; None for nobody.
     """
 
     def __init__(
@@ -52,8 +67,10 @@ class WorkQueue:
         *,
         backoff: Backoff | None = None,
         lane: Callable[[ObjectKey], Hashable] = namespace_of,
+        watch: QueueWatch | None = None,
     ) -> None:
         self._monotonic = monotonic
+        self._watch = watch
         self._rng = rng
         self._backoff = backoff or Backoff()
         self._lines = {priority: _FairLine(lane) for priority in Priority}
@@ -91,6 +108,8 @@ class WorkQueue:
         elif key not in self._queued:
             self._enqueue(key, priority)
             self._available.release()
+            if self._watch is not None:
+                self._watch.added(key)
         elif priority < self._queued[key]:
             self._lines[self._queued[key]].discard(key)
             self._enqueue(key, priority)
@@ -119,6 +138,8 @@ class WorkQueue:
             The wait, in seconds.
         """
         self._failures[key] += 1
+        if self._watch is not None:
+            self._watch.retried(key)
         seconds = max(at_least, self._backoff.seconds(self._failures[key], self._rng()))
         self.add_after(key, seconds)
         return seconds
@@ -134,6 +155,8 @@ class WorkQueue:
         key = line.pop()
         del self._queued[key]
         self._in_work.add(key)
+        if self._watch is not None:
+            self._watch.taken(key)
         return key
 
     def done(self, key: ObjectKey) -> None:

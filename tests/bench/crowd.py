@@ -1,0 +1,148 @@
+"""Thousands of TrainingRuns at once, and what they cost the API server: what the bench of scale stands on."""
+
+import asyncio
+import itertools
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from tests.bench.outcome import Untrue
+from tests.simulator.bare import Wire
+
+from playground.kubectl import Kubectl
+from tinker_operator.controllers.objects import TRAINING_RUNS
+from tinker_operator.engine.keys import key_of
+from tinker_operator.engine.kube import KubeApi
+
+AT_ONCE = 16
+_COUNTER = re.compile(r"^apiserver_request_total\{(?P<labels>.*)\} (?P<count>\S+)$")
+_LABEL = re.compile(r'(\w+)="([^"]*)"')
+_WRITING = {"APPLY", "DELETE", "PATCH", "POST", "PUT"}
+_STILL = 4
+"""Looks in a row without a call, after which the next call belongs to another poll."""
+_LOOK_SECONDS = 0.1
+_CALM_SECONDS = 2.0
+
+
+def collection(namespace: str, plural: str = "trainingruns") -> str:
+    """Returns the path of a collection at the API server."""
+    group = "/api/v1" if plural == "configmaps" else f"/apis/{TRAINING_RUNS.api_version}"
+    return f"{group}/namespaces/{namespace}/{plural}"
+
+
+def create_all(kubeconfig: Path, namespace: str, runs: Mapping[str, str], poll_seconds: int) -> None:
+    """Creates a TrainingRun that adopts a run, for each name."""
+    asyncio.run(_create_all(kubeconfig, namespace, runs, poll_seconds))
+
+
+async def _create_all(kubeconfig: Path, namespace: str, runs: Mapping[str, str], poll_seconds: int) -> None:
+    left = iter(runs.items())
+    async with await KubeApi.connect(kubeconfig) as api:
+
+        async def create() -> None:
+            for name, run in left:
+                await api.create(TRAINING_RUNS, namespace, manifest(name, run, poll_seconds))
+
+        await asyncio.gather(*(create() for _ in range(AT_ONCE)))
+
+
+def remove(kubectl: Kubectl, namespaces: Sequence[str]) -> None:
+    """Has the namespaces deleted, with the objects whose finalizers nobody is left to heed."""
+    asyncio.run(_release_all(kubectl.kubeconfig, namespaces))
+    kubectl("delete", "namespace", "--ignore-not-found", "--wait=false", *namespaces)
+
+
+async def _release_all(kubeconfig: Path, namespaces: Sequence[str]) -> None:
+    async with await KubeApi.connect(kubeconfig) as api:
+        for namespace in namespaces:
+            async for obj in api.list_objects(TRAINING_RUNS, namespace):
+                if obj["metadata"].get("finalizers"):
+                    key, version = key_of(TRAINING_RUNS.kind, obj), obj["metadata"]["resourceVersion"]
+                    await api.patch_finalizers(TRAINING_RUNS, key, (), version)
+
+
+def manifest(name: str, run: str, poll_seconds: int) -> dict[str, object]:
+    """Returns a TrainingRun that adopts a run and has it recovered."""
+    recovery = {"enabled": True, "backoffSeconds": 1}
+    return {
+        "apiVersion": TRAINING_RUNS.api_version,
+        "kind": TRAINING_RUNS.kind,
+        "metadata": {"name": name},
+        "spec": {"run": {"trainingRunId": run}, "recovery": recovery, "pollIntervalSeconds": poll_seconds},
+    }
+
+
+def writes(kubectl: Kubectl) -> Counter[str]:
+    """Returns how many requests the API server had so far that write, by resource; Leases are not among them."""
+    counted = Counter[str]()
+    for line in kubectl("get", "--raw", "/metrics").stdout.splitlines():
+        if found := _COUNTER.match(line):
+            labels = dict(_LABEL.findall(found["labels"]))
+            if labels["verb"] in _WRITING and labels["resource"] in {"trainingruns", "configmaps", "events"}:
+                counted[labels["resource"]] += int(float(found["count"]))
+    return counted
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """What a process uses.
+
+    Attributes:
+        process: Which.
+    """
+
+    process: psutil.Process
+
+    def cpu_seconds(self) -> float:
+        """Returns its user and system time so far."""
+        times = self.process.cpu_times()
+        return float(times.user + times.system)
+
+    def resident_bytes(self) -> float:
+        """Returns its resident memory."""
+        return float(self.process.memory_info().rss)
+
+    def wait_calm(self, seconds: float) -> None:
+        """Waits until it does next to nothing for a while: what a start leaves to be done is not rest.
+
+        Raises:
+            Untrue: It never did.
+        """
+        deadline, pause = time.monotonic() + seconds, threading.Event()
+        while time.monotonic() < deadline:
+            before = self.cpu_seconds()
+            pause.wait(_CALM_SECONDS)
+            if self.cpu_seconds() - before < _CALM_SECONDS * 0.1:
+                return
+        raise Untrue(f"the process does not come to rest within {seconds:g} s")
+
+
+def calls(wire: Wire) -> int:
+    """Returns how many calls the service had so far."""
+    return sum(wire.calls()["counts"].values())
+
+
+def polls(wire: Wire, seconds: float) -> list[int]:
+    """Returns how many calls each poll of some time made: calls between two pauses are one poll's."""
+    looks, pause = list[int](), threading.Event()
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        looks.append(calls(wire))
+        pause.wait(_LOOK_SECONDS)
+    return bursts(after - before for before, after in itertools.pairwise(looks))
+
+
+def bursts(steps: Iterable[int]) -> list[int]:
+    """Returns the sums of what stands between stretches of stillness; the first and the last may be cut, and go."""
+    sums, still = [0], 0
+    for calls_made in steps:
+        still = 0 if calls_made else still + 1
+        if still == _STILL and sums[-1]:
+            sums.append(0)
+        sums[-1] += calls_made
+    return sums[1:-1]
