@@ -27,6 +27,8 @@ _STILL = 4
 """Looks in a row without a call, after which the next call belongs to another poll."""
 _LOOK_SECONDS = 0.1
 _CALM_SECONDS = 2.0
+_LATE_SECONDS = 20.0
+"""How much longer is looked when no whole poll was seen: a busy machine polls late."""
 
 
 def collection(namespace: str, plural: str = "trainingruns") -> str:
@@ -131,10 +133,14 @@ def polls(wire: Wire, seconds: float) -> list[int]:
     """Returns how many calls each poll of some time made: calls between two pauses are one poll's."""
     looks, pause = list[int](), threading.Event()
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+
+    def found() -> list[int]:
+        return bursts(after - before for before, after in itertools.pairwise(looks))
+
+    while (now := time.monotonic()) < deadline or (now < deadline + _LATE_SECONDS and not found()):
         looks.append(calls(wire))
         pause.wait(_LOOK_SECONDS)
-    return bursts(after - before for before, after in itertools.pairwise(looks))
+    return found()
 
 
 def bursts(steps: Iterable[int]) -> list[int]:

@@ -130,7 +130,7 @@ def test_the_operator_and_the_loop_hand_over_every_run(control_plane: ControlPla
 @pytest.mark.cluster
 def test_a_crowd_is_looked_after_by_everybody(control_plane: ControlPlane, tmp_path: Path) -> None:
     """Ours writes nothing at rest, asks for pages and not for runs, and recovers exactly once, or it is Untrue."""
-    sizes = ScaleSizes(runs=300, corrupted=5, newcomers=1, poll_seconds=2, rest_seconds=7)
+    sizes = ScaleSizes(runs=300, corrupted=5, newcomers=1, poll_seconds=5, rest_seconds=16)
     outcome = scale.measure(control_plane, sizes, 3, tmp_path)
 
     many = "300 TrainingRuns"

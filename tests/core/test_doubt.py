@@ -5,8 +5,10 @@ from datetime import timedelta
 import pytest
 from tests.core.builders import FIRST, START, UNREACHABLE, playing
 
-from tinker_operator.api.meta import ConditionStatus
+from tinker_operator.api.meta import Condition, ConditionStatus
 from tinker_operator.api.reasons import ConditionType, Reason
+from tinker_operator.api.run_status import Creation
+from tinker_operator.core import freshness, run_plan
 from tinker_operator.core.conditions import find_condition
 from tinker_operator.core.inventory import Inventory, concerned, failed_inventory, next_inventory
 from tinker_operator.core.world import Fault, ObservedRun
@@ -106,3 +108,33 @@ def test_an_attempt_goes_on_only_by_the_newest_look() -> None:
     assert plan.decision.fault == UNREACHABLE
     assert not plan.plan.actions
     assert game.service.sessions == sessions
+
+
+@pytest.mark.parametrize(
+    ("creation", "creates"),
+    [
+        (None, False),
+        (Creation(), True),
+        (Creation(refused_generation=1), False),
+        (Creation(refused_generation=7), True),
+    ],
+    ids=["an adopted run is at rest", "a run is being made", "a refused one is at rest", "a new spec is made anew"],
+)
+def test_only_what_is_being_made_waits_for_the_newest_look(creation: Creation | None, *, creates: bool) -> None:
+    """A creation that was refused is told once, not again with each look that fails."""
+    run = playing().run
+    changed = run.model_copy(update={"status": run.status.model_copy(update={"creation": creation, "session": None})})
+
+    assert run_plan._creates(changed) is creates
+
+
+def test_a_word_of_another_release_is_not_said_again() -> None:
+    """What a newer operator found stands nowhere in the way of recoveries after a way back."""
+    run = playing().run
+    told = Condition(
+        type=ConditionType.CHECKPOINT_FRESH, status=ConditionStatus.TRUE, reason="WordOfTomorrow", message="Well.",
+        last_transition_time=START, observed_generation=1,
+    )  # fmt: skip
+    changed = run.model_copy(update={"status": run.status.model_copy(update={"conditions": (told,)})})
+
+    assert freshness._as_before(changed).reason is Reason.NOT_OBSERVED

@@ -222,22 +222,25 @@ def test_keys_come_by_reference_and_never_in_arguments(to: object) -> None:
     job = export_job(asked, export, record, keyed_run(), image="image", base_url=SERVICE)
     (container,) = job["spec"]["template"]["spec"]["containers"]
     secrets = {it["name"] for it in container["env"] if "valueFrom" in it}
-    assert {"TINKER_API_KEY", "TINKER_CA_CERT"} | ({"HF_TOKEN"} if to is HUB else {"AWS_SECRET_ACCESS_KEY"}) <= secrets
+    assert {"TINKER_API_KEY"} | ({"HF_TOKEN"} if to is HUB else {"AWS_SECRET_ACCESS_KEY"}) <= secrets
     plain = {it["name"]: it["value"] for it in container["env"] if "value" in it}
-    assert plain.keys() <= {"HOME", "TMPDIR", "HF_HOME", "AWS_REGION", "TINKER_BASE_URL"}
+    assert plain.keys() <= {"HOME", "TMPDIR", "HF_HOME", "AWS_REGION", "TINKER_BASE_URL", "TINKER_CA_FILE"}
     assert plain["TINKER_BASE_URL"] == "https://tinker.internal/$$(HF_TOKEN)", "the service that the key is for"
     assert "tinker://r1/weights/$$(HF_TOKEN)" in container["args"]
 
 
 def test_the_authorities_of_the_service_go_with_its_key() -> None:
-    """From the same Secret; one that has none starts the Job all the same."""
+    """From the same Secret, as a file: a bundle is too long for a variable. One without it starts the Job too."""
     asked = exporting()
     assert asked.spec.export is not None
     record = ExportRecord(path="tinker://r1/weights/x", training_run="sft", target="t", job="j")
     job = export_job(asked, asked.spec.export, record, keyed_run(), image="image", base_url=SERVICE)
-    told = {it["name"]: it for it in job["spec"]["template"]["spec"]["containers"][0]["env"]}
-    reference = told["TINKER_CA_CERT"]["valueFrom"]["secretKeyRef"]
-    assert reference == {"name": "tinker", "key": "ca.crt", "optional": True}
+    pod = job["spec"]["template"]["spec"]
+    told = {it["name"]: it for it in pod["containers"][0]["env"]}
+    (held,) = (it["secret"] for it in pod["volumes"] if "secret" in it)
+    (mount,) = (it for it in pod["containers"][0]["volumeMounts"] if it["name"] == "authorities")
+    assert held == {"secretName": "tinker", "optional": True, "items": [{"key": "ca.crt", "path": "ca.crt"}]}
+    assert (mount["readOnly"], told["TINKER_CA_FILE"]["value"]) == (True, f"{mount['mountPath']}/ca.crt")
     assert told["TINKER_API_KEY"]["valueFrom"]["secretKeyRef"]["name"] == "tinker"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.deploy.rendering import ACCOUNT, CLUSTER_WIDE, DEPLOY, ONE_NAMESPACE, Manifest, Name, kustomized, overlay
+from tests.e2e.stage import wait_for
 
 from playground.controlplane import ControlPlane
 from playground.kubectl import Kubectl
@@ -72,17 +73,15 @@ def test_its_namespace_refuses_none_of_its_pods(folder: Path, kubectl: Kubectl, 
     """Under the restricted Pod Security standard, at its newest version."""
     kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
     kubectl("create", "serviceaccount", ACCOUNT, f"--namespace={namespace}")
-    template = the("Deployment", kustomized(kubectl, folder))["spec"]["template"]
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "p", "namespace": namespace},
-        "spec": template["spec"],
-    }
+    spec = the("Deployment", kustomized(kubectl, folder))["spec"]["template"]["spec"]
 
-    answer = kubectl("create", "--dry-run=server", "--validate=strict", "-f", "-", stdin=json.dumps(pod), check=False)
+    def refusal(of: Manifest) -> str:
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": namespace}, "spec": of}
+        create = ("create", "--dry-run=server", "--validate=strict", "-f", "-")
+        return kubectl(*create, stdin=json.dumps(pod), check=False).stderr
 
-    assert (answer.stderr, answer.returncode) == ("", 0)
+    wait_for(lambda: "violates PodSecurity" in refusal({**spec, "hostNetwork": True}), "the profile to be in force")
+    assert refusal(spec) == ""
 
 
 @pytest.mark.parametrize("folder", OVERLAYS)

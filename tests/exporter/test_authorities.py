@@ -58,16 +58,16 @@ async def test_an_authority_that_is_given_is_trusted(
     given = tmp_path / "ca.pem"
     given.write_text(shown.certificate)
     option = ("--ca-file", str(given)) if how == "file" else ()
-    variable = {} if how == "file" else {"TINKER_CA_CERT": shown.certificate}
+    variable = {} if how == "file" else {"TINKER_CA_FILE": str(given)}
     to = ("--to", str(tmp_path / "target"), "-o", "json", *option)
     told = result(exported(world, str(world.path()), tmp_path, *to, TINKER_BASE_URL=url, **variable))
     assert told["sentBytes"] > 0
 
 
 async def test_without_it_nothing_is_sent(world: World, tmp_path: Path, url: str) -> None:
-    """An empty variable is none; one line with the remedy."""
+    """A file that the Secret did not have is none; one line with the remedy."""
     to = ("--to", str(tmp_path / "target"))
-    done = exported(world, str(world.path()), tmp_path, *to, TINKER_BASE_URL=url, TINKER_CA_CERT="")
+    done = exported(world, str(world.path()), tmp_path, *to, TINKER_BASE_URL=url, TINKER_CA_FILE=str(tmp_path / "none"))
     assert (done.returncode, "certificate verify failed" in done.stderr) == (1, True)
 
 
@@ -76,12 +76,12 @@ async def test_without_it_nothing_is_sent(world: World, tmp_path: Path, url: str
     [
         pytest.param(("--ca-file", "missing.pem"), "", "--ca-file", id="a file that is not there"),
         pytest.param(("--ca-file", __file__), "", "--ca-file", id="a file that holds none"),
-        pytest.param((), "no certificate", "TINKER_CA_CERT", id="a text that holds none"),
+        pytest.param((), __file__, "TINKER_CA_FILE", id="a Secret's entry that holds none"),
     ],
 )
 async def test_an_authority_that_cannot_be_read_is_one_line_and_status_two(
     option: tuple[str, ...], variable: str, named: str, world: World, tmp_path: Path
 ) -> None:
-    done = exported(world, str(world.path()), tmp_path, "--to", "x", *option, TINKER_CA_CERT=variable)
+    done = exported(world, str(world.path()), tmp_path, "--to", "x", *option, TINKER_CA_FILE=variable)
     assert (done.returncode, len(done.stderr.splitlines()), done.stdout) == (2, 1, "")
     assert named in done.stderr

@@ -43,20 +43,23 @@ def authorities(ca_file: Path | None, environ: Mapping[str, str]) -> str | None:
 
     Args:
         ca_file: Holds them.
-        environ: TINKER_CA_CERT has them as text, where a Job takes them from the entry `ca.crt` of a Secret.
+        environ: TINKER_CA_FILE names the file that a Job mounts from the entry `ca.crt` of a Secret, which may lack it.
 
     Raises:
         InvalidSettings: They cannot be read.
     """
+    place = ca_file or Path(environ.get("TINKER_CA_FILE") or "")
+    if ca_file is None and not place.is_file():
+        return None
+    option = "TINKER_CA_FILE" if ca_file is None else "--ca-file"
     try:
-        told = environ.get("TINKER_CA_CERT") if ca_file is None else ca_file.read_text("utf-8", "replace")
-        if told is None or (ca_file is None and not told.strip()):
+        told = place.read_text("utf-8", "replace")
+        if ca_file is None and not told.strip():
             return None
         trusted(told)
     except OSError as error:
-        raise InvalidSettings(f"--ca-file: {ca_file} cannot be read ({error.strerror}); name a PEM file") from None
+        raise InvalidSettings(f"{option}: {place} cannot be read ({error.strerror}); name a PEM file") from None
     except CallNotPossible:
-        option = "TINKER_CA_CERT" if ca_file is None else "--ca-file"
         raise InvalidSettings(f"{option}: no PEM certificate; give text with -----BEGIN CERTIFICATE-----") from None
     return told
 

@@ -54,7 +54,7 @@ _FAILED = 1
 @click.option(
     "--ca-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Certificate authorities of the service, PEM. Default: the text in TINKER_CA_CERT, or the usual ones.",
+    help="Certificate authorities of the service, PEM. Default: the file that TINKER_CA_FILE names, or the usual ones.",
 )
 @click.option(
     "-o", "--output", "told_as", type=click.Choice(["text", "json"]), default="text", help="Form of the result."

@@ -60,6 +60,7 @@ from tinker_operator.engine.keys import KubeObject, ObjectKey
 
 Listings = Mapping[tuple[ObjectKey, Account], Mapping[Question, Answer]]
 """What was listed for each TrainingRun through each account: another account's answers say nothing to this one."""
+_DOUBTED = Fault(Reason.OBSERVING, "The newest look at the service failed; the next one has to agree.")
 NOT_KEPT = Fault(
     Reason.KUBERNETES_FAULT,
     "The API server does not keep all of status, so deletions are held up. The CRDs are older than the operator: "
@@ -149,7 +150,8 @@ def _seen(shell: Shell, policy: CheckpointPolicy, listings: Listings) -> PolicyS
 
 def _governed(shell: Shell, run: TrainingRun, listings: Listings, unreadable: Fault | None) -> Governed:
     inventory = shell.services.inventory_of(account_of(run))
-    views: dict[str, RunView] = {run_id: unreadable or inventory.strict_view(run_id) for run_id in followed_runs(run)}
+    gap = unreadable or (_DOUBTED if inventory.doubt is not None else None)
+    views: dict[str, RunView] = {run_id: gap or inventory.strict_view(run_id) for run_id in followed_runs(run)}
     return Governed(run, views, listings.get(_place(run), {}))
 
 

@@ -121,8 +121,8 @@ class Poller:
         await self._services.forget(account)
 
     def _patience(self, account: Account, current: Inventory) -> float:
-        if current.fault is not None:
-            return FAULT_SECONDS
+        if current.fault is not None or (current.doubt is not None and current.doubt.reason is Reason.RATE_LIMITED):
+            return FAULT_SECONDS  # who was asked to wait does not look sooner because of that
         calm = float("inf") if current.doubt is None else DOUBT_SECONDS
         return CONFIRM_SECONDS if unconfirmed(current, self._watched(account)) else calm
 

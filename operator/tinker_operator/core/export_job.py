@@ -19,6 +19,7 @@ LONGEST_SECONDS: Final = 6 * 3600
 """How long an attempt may take, the wait for its image included: one that hangs would hold up all others."""
 WORK: Final = "/work"
 VOLUME: Final = "/export"
+AUTHORITIES: Final = "/authorities"
 _USER: Final = 65532
 _LIMIT: Final = 63
 
@@ -92,7 +93,8 @@ def export_job(
 def _pod(export: Export, record: ExportRecord, run: TrainingRun, image: str, base_url: str) -> Json:
     claim = export.to.persistent_volume_claim
     mounts: list[Json] = [{"name": "work", "mountPath": WORK}]
-    volumes: list[Json] = [{"name": "work", "emptyDir": {}}]
+    mounts.append({"name": "authorities", "mountPath": AUTHORITIES, "readOnly": True})
+    volumes: list[Json] = [{"name": "work", "emptyDir": {}}, {"name": "authorities", "secret": _authorities(run)}]
     if claim is not None:
         below = {"subPath": claim.sub_path} if claim.sub_path else {}
         mounts.append({"name": "export", "mountPath": VOLUME, **below})
@@ -130,6 +132,15 @@ def _pod(export: Export, record: ExportRecord, run: TrainingRun, image: str, bas
     }
 
 
+def _authorities(run: TrainingRun) -> Json:
+    # As a file, since Linux lets no entry of an environment be longer than 128 KiB, and a whole bundle is.
+    return {"secretName": _secret(run), "optional": True, "items": [{"key": "ca.crt", "path": "ca.crt"}]}
+
+
+def _secret(run: TrainingRun) -> str:
+    return run.spec.credentials_ref.name if run.spec.credentials_ref is not None else ""
+
+
 def _arguments(export: Export, record: ExportRecord) -> list[str]:
     # Kubernetes reads $(NAME) in arguments; the path comes from the service.
     said = ["export", record.path.replace("$", "$$"), "--to", target_of(export), "--work-dir", WORK]
@@ -146,10 +157,10 @@ def _arguments(export: Export, record: ExportRecord) -> list[str]:
 
 
 def _environment(place: ExportPlace, run: TrainingRun, base_url: str) -> list[Json]:
-    secret = run.spec.credentials_ref.name if run.spec.credentials_ref is not None else ""
+    secret = _secret(run)
     told = [_plain("HOME", WORK), _plain("TMPDIR", WORK), _plain("HF_HOME", f"{WORK}/hub")]
     told += [_entry("TINKER_API_KEY", secret), _plain("TINKER_BASE_URL", base_url.replace("$", "$$"))]
-    told.append(_entry("TINKER_CA_CERT", secret, "ca.crt", optional=True))
+    told.append(_plain("TINKER_CA_FILE", f"{AUTHORITIES}/ca.crt"))
     if place.hub is not None:
         told.append(_entry("HF_TOKEN", place.hub.token_secret_ref.name, place.hub.token_secret_ref.key))
     if place.s3 is not None:

@@ -14,7 +14,7 @@ from tinker_operator.api.reasons import ConditionType, Reason
 from tinker_operator.api.run_status import FreshnessStatus, SeenCheckpoint, TrainerPhase, TrainingRunStatus
 from tinker_operator.api.schedule_spec import Schedule, ScheduleStrategy
 from tinker_operator.api.training_run import TrainingRun
-from tinker_operator.core.conditions import Finding, find_condition
+from tinker_operator.core.conditions import Finding, find_condition, findings_of
 from tinker_operator.core.decision import Decision
 from tinker_operator.core.inventory import CONFIRMED
 from tinker_operator.core.schedule import Deciding
@@ -201,9 +201,8 @@ def _was_overdue(run: TrainingRun) -> bool:
 def _as_before(run: TrainingRun) -> Finding:
     """Returns what was said before: where nothing is seen, or nothing confirmed, nothing is news."""
     before = find_condition(run.status.conditions, ConditionType.CHECKPOINT_FRESH)
-    if before is None:
-        return _unknown(Reason.NOT_OBSERVED, "There is no observation of the run to tell from.")
-    return Finding(ConditionType.CHECKPOINT_FRESH, before.status, Reason(before.reason), before.message)
+    told = findings_of([before] if before is not None else [])
+    return told[0] if told else _unknown(Reason.NOT_OBSERVED, "There is no observation of the run to tell from.")
 
 
 def _in_time() -> Finding:

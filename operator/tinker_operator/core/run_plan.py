@@ -68,7 +68,7 @@ def plan_run(run: TrainingRun, seen: RunSeen, now: datetime) -> RunPlan:
     owned = seen.inventory.owned.get(owner_of(run, seen.cluster_id), ())
     binding = bind(asked, owned, seen.inventory)
     # What is being made must show in the newest look, or it would be made twice; only a run at rest bears a doubt.
-    at_rest = run.status.recovery.in_flight is None and run.status.creation is None
+    at_rest = run.status.recovery.in_flight is None and not _creates(run)
     view = (seen.inventory.view if at_rest else seen.inventory.strict_view)(binding.run_id or "")
     current = with_status(asked, known(asked, binding, view, owned))
     if wants_finalizer(run) is not (FINALIZER in run.metadata.finalizers):
@@ -119,6 +119,13 @@ def _decide(run: TrainingRun, binding: Binding, view: RunView, seen: RunSeen, no
     if view.corrupted:
         return begin_recovery(run, seen, now, Cause.CORRUPTED)
     return keep_alive(run, view, seen, now)
+
+
+def _creates(run: TrainingRun) -> bool:
+    """Tells whether a run is being made. One that was refused is not, until the spec is another one."""
+    creation = run.status.creation
+    refused = creation is not None and creation.refused_generation == run.metadata.generation
+    return creation is not None and not (refused and run.status.session is None)
 
 
 def _bound_to_its_checkpoints(run: TrainingRun, view: RunView) -> Decision:

@@ -108,6 +108,8 @@ def readiness(vitals: Vitals | None, now: float) -> Verdict:
         return Verdict(well=False, told="waits for the API server")
     if not vitals.synced:
         return Verdict(well=False, told="lists what there is")
-    if vitals.listed_at is not None and now > vitals.listed_at + MISSED_LISTINGS * vitals.resync_seconds:
+    # A leader does the work all the same, and nobody else would do it better.
+    too_old = vitals.listed_at is not None and now > vitals.listed_at + MISSED_LISTINGS * vitals.resync_seconds
+    if too_old and not vitals.leading:
         return Verdict(well=False, told="has not seen the whole cluster for too long")
     return Verdict(well=True, told="leads" if vitals.leading else "stands by")
