@@ -32,25 +32,23 @@ def container(of: dict[Name, Manifest]) -> Manifest:
     return found
 
 
-@pytest.mark.parametrize("folder", OVERLAYS)
-def test_it_is_taken_field_by_field(folder: Path, kubectl: Kubectl) -> None:
-    """By a server that refuses what it does not know, object by object, as one command."""
-    kubectl("create", "namespace", ACCOUNT, check=False)
-    wanted = kustomized(kubectl, folder)
-
-    answer = kubectl(
-        "apply", "-k", folder, "--server-side", "--dry-run=server", "--validate=strict", "--force-conflicts"
-    )
-
-    assert answer.stderr == ""
-    assert answer.stdout.count("(server dry run)") == len(wanted)
-
-
 @pytest.fixture(scope="module")
 def empty(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
     """A control plane in which nobody else's tests live."""
     with ControlPlane(tmp_path_factory.mktemp("empty"), control_plane._binaries) as own:
         yield own.kubectl
+
+
+@pytest.mark.parametrize("folder", OVERLAYS)
+def test_it_is_taken_field_by_field(folder: Path, empty: Kubectl) -> None:
+    """By a server that refuses what it does not know, object by object, as one command."""
+    empty("create", "namespace", ACCOUNT, check=False)
+    wanted = kustomized(empty, folder)
+
+    answer = empty("apply", "-k", folder, *DRY)
+
+    assert answer.stderr == ""
+    assert answer.stdout.count("(server dry run)") == len(wanted)
 
 
 @pytest.mark.parametrize("folder", OVERLAYS)

@@ -87,11 +87,11 @@ def test_a_policy_fills_a_volume_before_it_deletes(world: World, volume: Path) -
 
 
 def is_exported(world: World) -> bool:
-    """Whether all three are; a policy that has not seen its TrainingRun yet has nothing to export."""
-    found = world.stage.condition("Exported", "keep", "checkpointpolicy")
-    assert found.get("reason") != "ExportFailed", said_by_pods(world)
-    states = [it["state"] for it in world.stage.status("keep", "checkpointpolicy").get("exports", [])]
-    return found.get("status") == "True" and bool(states)
+    """Whether all three are, by one look: a policy that has not seen its TrainingRun yet has nothing to export."""
+    status = world.stage.status("keep", "checkpointpolicy")
+    (told,) = [it for it in status.get("conditions", []) if it["type"] == "Exported"] or [{"status": "", "reason": ""}]
+    assert told["reason"] != "ExportFailed", said_by_pods(world)
+    return (told["status"], [it["state"] for it in status.get("exports", [])]) == ("True", ["Succeeded"] * 3)
 
 
 def said_by_pods(world: World) -> str:
