@@ -27,7 +27,7 @@ Patch = dict[str, Any]
 def guarded(control_plane: ControlPlane, crds: tuple[str, ...], repository: Path) -> Kubectl:
     """What deploy/ ships, applied and in force."""
     assert crds
-    control_plane.kubectl("apply", "--server-side", "-k", repository / "deploy")
+    control_plane.kubectl("apply", "--server-side", "--force-conflicts", "-k", repository / "deploy")
     return control_plane.kubectl
 
 

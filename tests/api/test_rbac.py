@@ -29,7 +29,7 @@ JOBS = "jobs.batch"
 def deployed(control_plane: ControlPlane, crds: tuple[str, ...], repository: Path) -> Kubectl:
     """What deploy/ ships, applied as a user does."""
     assert crds
-    control_plane.kubectl("apply", "--server-side", "-k", repository / "deploy")
+    control_plane.kubectl("apply", "--server-side", "--force-conflicts", "-k", repository / "deploy")
     return control_plane.kubectl
 
 
