@@ -22,6 +22,8 @@ KEY = KEYS[0]
 GROUP = "tinker-operator.dev"
 DEADLINE_SECONDS = 45.0
 T = TypeVar("T")
+REST_POLLS = 8
+"""So many polls, a second each, are longer than the five seconds between two passes of a policy."""
 
 
 def wait_for(look: Callable[[], T], what: str, seconds: float = DEADLINE_SECONDS) -> T:
@@ -217,10 +219,10 @@ class Stage:
 
         def settled() -> bool:
             before = self.versions(*objects)
-            self.wait_polls(3)
+            self.wait_polls(REST_POLLS)
             return self.versions(*objects) == before
 
-        wait_for(settled, "an operator that writes nothing for three polls")
+        wait_for(settled, f"an operator that writes nothing for {REST_POLLS} polls", 4 * DEADLINE_SECONDS)
         before = self.versions(*objects)
         self.wait_polls(polls)
         assert self.versions(*objects) == before, "nothing is written at rest"
