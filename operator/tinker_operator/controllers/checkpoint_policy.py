@@ -151,7 +151,7 @@ def _seen(shell: Shell, policy: CheckpointPolicy, listings: Listings) -> PolicyS
 def _governed(shell: Shell, run: TrainingRun, listings: Listings, unreadable: Fault | None) -> Governed:
     inventory = shell.services.inventory_of(account_of(run))
     gap = unreadable or (_DOUBTED if inventory.doubt is not None else None)
-    views: dict[str, RunView] = {run_id: gap or inventory.strict_view(run_id) for run_id in followed_runs(run)}
+    views: dict[str, RunView] = {run_id: gap or inventory.view(run_id) for run_id in followed_runs(run)}
     return Governed(run, views, listings.get(_place(run), {}))
 
 
