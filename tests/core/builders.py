@@ -20,7 +20,7 @@ from tinker_operator.core.inventory import Inventory, failed_inventory, next_inv
 from tinker_operator.core.run_plan import RunPlan, plan_run
 from tinker_operator.core.run_status import next_run_status
 from tinker_operator.core.schedule import Deciding
-from tinker_operator.core.seen import RunSeen, next_question
+from tinker_operator.core.seen import RunSeen, Unanswered, decided
 from tinker_operator.core.world import (
     Absent,
     Action,
@@ -285,9 +285,9 @@ class Playing:
         seen = RunSeen(
             CLUSTER, self.inventory, self.claimed_by, schedule=self.schedule, schedule_unread=self.schedule_unread
         )
-        while question := next_question(partial(plan_run, self.run, seen, self.now)):
-            seen = seen.learned(question, self.service.answer(question))
-        return plan_run(self.run, seen, self.now)
+        while isinstance(plan := decided(partial(plan_run, self.run, seen, self.now)), Unanswered):
+            seen = seen.learned(plan.question, self.service.answer(plan.question))
+        return plan
 
     def act(self, plan: RunPlan) -> tuple[Performed, ...]:
         """Performs the plan's actions up to the first that meets trouble."""

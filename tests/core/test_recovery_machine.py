@@ -31,7 +31,7 @@ from tinker_operator.core.policy_references import References, followed_runs
 from tinker_operator.core.run_plan import RunPlan
 from tinker_operator.core.run_status import requeue
 from tinker_operator.core.schedule import Deciding
-from tinker_operator.core.seen import next_question
+from tinker_operator.core.seen import Unanswered, decided
 from tinker_operator.core.world import (
     CreateTrainerJob,
     JobPhase,
@@ -280,9 +280,10 @@ class RecoveryMachine(RuleBasedStateMachine):
         def plan() -> Any:
             return plan_farewell(self.game.run, seen, self.game.now)
 
-        while question := next_question(plan):
+        while isinstance(farewell := decided(plan), Unanswered):
+            question = farewell.question
             seen = replace(seen, answers={**seen.answers, question: self.world.answer(question)})
-        for action in plan().actions:
+        for action in farewell.actions:
             assert self.wish["deletionPolicy"] == "Delete"
             assert action.run_id in followed_runs(self.game.run)
 

@@ -27,7 +27,7 @@ from tinker_operator.controllers.services import Service, Services
 from tinker_operator.core.conditions import find_condition
 from tinker_operator.core.run_plan import RunPlan, plan_run
 from tinker_operator.core.run_status import next_run_status
-from tinker_operator.core.seen import RunSeen, next_question
+from tinker_operator.core.seen import RunSeen, Unanswered, decided
 from tinker_operator.core.world import (
     Action,
     CheckpointsOf,
@@ -156,9 +156,8 @@ class World:
     async def _decide(self, role: str) -> RunPlan:
         run, now = self.runs[role], self.clock.now()
         seen = RunSeen("test", self.services.inventory_of(OWN_ACCOUNT))
-        while question := next_question(partial(plan_run, run, seen, now)):
-            seen = seen.learned(question, await self._answer(role, question))
-        plan = plan_run(run, seen, now)
+        while isinstance(plan := decided(partial(plan_run, run, seen, now)), Unanswered):
+            seen = seen.learned(plan.question, await self._answer(role, plan.question))
         performed = tuple(self._perform(role, one) for one in plan.plan.actions if isinstance(one, WriteHandOver))
         status = next_run_status(run, plan, performed, now)
         self.runs[role] = run.model_copy(update={"status": status})

@@ -28,6 +28,10 @@ class Arrivals:
         """Returns when the object was first seen, on the monotonic clock; long ago if it is not known."""
         return self._came.get(uid, float("-inf"))
 
+    def waited_seconds(self, uid: str) -> float:
+        """Returns how long ago the object was first seen; infinite if it is not known."""
+        return self._monotonic() - self.came(uid)
+
     def acted(self, key: ObjectKey, uid: str) -> None:
         """Takes note that something was done for an object: whoever has its name by now counts as having come now.
 

@@ -52,6 +52,8 @@ from tinker_operator.engine.workqueue import WorkQueue
 RESOURCES = (TRAINING_RUNS, CHECKPOINT_POLICIES)
 WATCHING = ("list", "watch")
 """The verbs that a watch needs."""
+CROWD = 64
+"""Objects that wait for a worker, above which Events make way for statuses."""
 LEASE_NAME = "tinker-operator"
 START_RETRY_SECONDS = 2.0
 """Pause between two questions to an API server that does not answer at the start."""
@@ -209,7 +211,8 @@ async def _run(
     poller = Poller(services, store, queue, cluster_id=cluster_id, rng=random.random, shortest_interval=shortest)
     # Two pods on one host may have the same name and pid; the Lease must tell them apart.
     identity = f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
-    outbox = EventOutbox(EventRecorder(api, instance=identity, clock=utc_now))
+    recorder = EventRecorder(api, instance=identity, clock=utc_now)
+    outbox = EventOutbox(recorder, give_way=lambda: len(queue) > CROWD)
     reporter = Reporter(api, store, outbox, telemetry)
     inspections = Inspections(utc_now)
     shell = Shell(

@@ -14,7 +14,7 @@ from tinker_operator.core.export_references import with_exports
 from tinker_operator.core.farewell import FINALIZER, FarewellSeen, goes, plan_farewell
 from tinker_operator.core.plan import AT_ONCE
 from tinker_operator.core.policy_references import References, followed_runs, references
-from tinker_operator.core.seen import next_question
+from tinker_operator.core.seen import Unanswered, decided
 from tinker_operator.core.telemetry import checkpoints_left
 from tinker_operator.core.world import DeleteCheckpoint, DeleteTrainerJob, Fault, ObservedCheckpoint, Performed
 from tinker_operator.engine.keys import KubeObject
@@ -33,10 +33,10 @@ async def reconcile_deleted(shell: Shell, run: TrainingRun, obj: KubeObject) -> 
         return None
     now = shell.clock()
     seen = _seen(shell, run)
-    while question := next_question(partial(plan_farewell, run, seen, now)):
+    while isinstance(farewell := decided(partial(plan_farewell, run, seen, now)), Unanswered):
+        question = farewell.question
         told = await answer(question, obj, shell.api, shell.client_of(run))
         seen = replace(seen, answers={**seen.answers, question: told})
-    farewell = plan_farewell(run, seen, now)
     if farewell.over:
         _refuse(await set_finalizer(run, shell.api, present=False))
         if farewell.fault is not None:

@@ -39,6 +39,16 @@ def parsed(model: type[M], obj: KubeObject | None) -> M | None:
         return None
 
 
+def valid(model: type[M], store: Store, key: ObjectKey) -> M:
+    """Returns an object of the store as its type, parsed once for each version.
+
+    Raises:
+        ValidationError: It does not parse, or is not there.
+    """
+    found: M | None = store.derived(key, partial(parsed, model))
+    return found if found is not None else model.model_validate(store.get(key))
+
+
 def training_runs(store: Store, namespace: str | None = None) -> Iterator[TrainingRun]:
     """Yields every TrainingRun that parses, of one namespace or of all."""
     return _all(store, TRAINING_RUNS, TrainingRun, namespace)

@@ -16,16 +16,17 @@ from tinker_operator.controllers.objects import (
     checkpoint_policies,
     key_of_run,
     unread_schedules,
+    valid,
 )
 from tinker_operator.controllers.observer import answer
 from tinker_operator.controllers.shell import Shell
 from tinker_operator.core.identity import followed
 from tinker_operator.core.observation import asks_again
-from tinker_operator.core.run_plan import plan_run
+from tinker_operator.core.run_plan import RunPlan, plan_run
 from tinker_operator.core.run_status import next_run_status, outcome_fault, requeue
 from tinker_operator.core.schedule import deciding
 from tinker_operator.core.schedule_unread import is_undecided
-from tinker_operator.core.seen import RunSeen, next_question
+from tinker_operator.core.seen import RunSeen, Unanswered, decided
 from tinker_operator.core.telemetry import run_events
 from tinker_operator.core.world import Action, Fault, Outcome, Performed
 from tinker_operator.engine.keys import KubeObject, ObjectKey
@@ -45,15 +46,14 @@ async def reconcile_training_run(shell: Shell, key: ObjectKey) -> float | None:
     if obj is None:
         return None
     try:
-        run = TrainingRun.model_validate(obj)
+        run = valid(TrainingRun, shell.store, key)
     except ValidationError as error:
         await report_invalid(shell, TRAINING_RUNS, obj, error)
         return None
     if run.metadata.deletion_timestamp is not None:
         return await reconcile_deleted(shell, run, obj)
     now = shell.clock()
-    seen = await _observe(shell, run, obj, now)
-    plan = plan_run(run, seen, now)
+    plan = await _planned(shell, run, obj, now)
     performed = await _act(shell, run, plan.plan.actions)
     status = next_run_status(run, plan, performed, shell.clock())
     await shell.reporter.report(TRAINING_RUNS, key, obj, status, run_events(run.status, status))
@@ -61,17 +61,30 @@ async def reconcile_training_run(shell: Shell, key: ObjectKey) -> float | None:
     return settled(requeue(plan.plan, performed), fault)
 
 
-async def _observe(shell: Shell, run: TrainingRun, obj: KubeObject, now: datetime) -> RunSeen:
+async def _planned(shell: Shell, run: TrainingRun, obj: KubeObject, now: datetime) -> RunPlan:
+    seen = _seen(shell, run)
+    while isinstance(plan := decided(partial(plan_run, run, seen, now)), Unanswered):
+        question = plan.question
+        seen = seen.learned(question, await answer(question, obj, shell.api, shell.client_of(run)))
+    return plan
+
+
+def _seen(shell: Shell, run: TrainingRun) -> RunSeen:
     inventory = shell.inventory_of(run)
     if asks_again(run) or not inventory.knows(followed(run)):
         shell.poller.soon(account_of(run))
     claimed = shell.claims.older_than(key_of_run(run))
     policies = tuple(checkpoint_policies(shell.store, run.metadata.namespace))
     unread = is_undecided(run, policies, unread_schedules(shell.store))
-    seen = RunSeen(shell.cluster_id, inventory, claimed, schedule=deciding(run, policies), schedule_unread=unread)
-    while question := next_question(partial(plan_run, run, seen, now)):
-        seen = seen.learned(question, await answer(question, obj, shell.api, shell.client_of(run)))
-    return seen
+    waited = shell.arrivals.waited_seconds(run.metadata.uid)
+    return RunSeen(
+        shell.cluster_id,
+        inventory,
+        claimed,
+        schedule=deciding(run, policies),
+        schedule_unread=unread,
+        waited_seconds=waited,
+    )
 
 
 async def _performed(shell: Shell, action: Action, run: TrainingRun) -> Outcome:

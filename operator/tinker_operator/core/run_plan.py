@@ -31,6 +31,8 @@ from tinker_operator.core.world import Absent, Fault, ObservedRun, RunView, SetF
 
 GRACE_POLLS = 3
 """Polls that may fail before a live run is no longer called Ready: one lost answer must not page anybody."""
+SILENT_SECONDS = 5.0
+"""How long nothing is said of an object whose service is being looked at: what is said then is worth more."""
 LAST_REQUEST_EVERY = timedelta(minutes=10)
 """How often status.lastRequestTime may be the only thing that is written."""
 
@@ -42,10 +44,12 @@ class RunPlan:
     Attributes:
         decision: Journal, standing and actions.
         findings: Every condition, before the outcomes are known.
+        silent: True when status stays as it is, since the next look is about to tell more.
     """
 
     decision: Decision
     findings: tuple[Finding, ...]
+    silent: bool = False
 
     @property
     def plan(self) -> Plan:
@@ -81,6 +85,10 @@ def plan_run(run: TrainingRun, seen: RunSeen, now: datetime) -> RunPlan:
         decision = with_calls(current, _decide(current, binding, view, seen, now), seen.cluster_id, now)
     if told := _told_before(run, seen):
         return RunPlan(decision, told)
+    if silence := _silence(run, decision, seen):
+        return RunPlan(
+            replace(decision, plan=Plan(wake_after=silence)), findings_of(run.status.conditions), silent=True
+        )
     looked = seen.inventory.observed_at
     watched = run.spec.management_policy is not ManagementPolicy.OBSERVE_ONLY
     held, unread = (seen.schedule, seen.schedule_unread) if watched else (None, False)
@@ -98,6 +106,21 @@ def _told_before(run: TrainingRun, seen: RunSeen) -> tuple[Finding, ...]:
     status = run.status
     told = status.observed_generation == run.metadata.generation and status.origin == origin_of(run)
     return findings_of(status.conditions) if unasked and told else ()
+
+
+def _silence(run: TrainingRun, decision: Decision, seen: RunSeen) -> float | None:
+    """Returns for how many seconds more nothing is said: a word that the next one replaces is a write in vain.
+
+    That is so before the first look, and after a recovery until the successor has shown in one.
+    """
+    left = SILENT_SECONDS - seen.waited_seconds
+    if decision.reason is Reason.OBSERVING and seen.inventory.observed_at is None and left > 0:
+        return left
+    ready = find_condition(run.status.conditions, ConditionType.READY)
+    recovered = ready is not None and ready.reason == Reason.RECOVERING and run.status.recovery.in_flight is None
+    if recovered and decision.reason is Reason.CONFIRMING and not decision.plan.actions:
+        return None if seen.inventory.knows(run.status.training_run_id) else SILENT_SECONDS
+    return None
 
 
 def _decide(run: TrainingRun, binding: Binding, view: RunView, seen: RunSeen, now: datetime) -> Decision:

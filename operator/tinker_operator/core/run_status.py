@@ -7,7 +7,7 @@ same status to the byte, so an object at rest is never written.
 from dataclasses import dataclass
 from datetime import datetime
 
-from tinker_operator.api.reasons import ConditionType
+from tinker_operator.api.reasons import ConditionType, Reason
 from tinker_operator.api.run_status import TrainerPhase, TrainingRunStatus
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.core.attempts import with_flight, with_status
@@ -63,6 +63,8 @@ def next_run_status(
         performed: The actions that were carried out, with their outcomes, in order.
         now: Time of the report; becomes the transition time of conditions that change.
     """
+    if plan.silent:
+        return run.status
     status = plan.decision.journal
     for one in performed:
         status = _folded(with_status(run, status), one, now)
@@ -93,7 +95,9 @@ def _findings(plan: RunPlan, performed: tuple[Performed, ...]) -> tuple[Finding,
     if fault is None:
         return plan.findings
     before = plan.decision
-    troubled = held_up(before.journal, before.reason, before.message, fault)
+    handing_over = any(isinstance(one.action, WriteHandOver) and one.outcome is fault for one in performed)
+    alive = handing_over and before.reason is Reason.LIVE
+    troubled = held_up(before.journal, Reason.HANDING_OVER if alive else before.reason, before.message, fault)
     corrupted = next(finding for finding in plan.findings if finding.type is ConditionType.CORRUPTED)
     fresh = (finding for finding in plan.findings if finding.type is ConditionType.CHECKPOINT_FRESH)
     return (*decision_findings(troubled, corrupted, observed=True), *fresh)

@@ -7,10 +7,13 @@ itself, no list of reads has to be kept beside it, and nothing is read in vain.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from tinker_operator.core.inventory import Inventory
 from tinker_operator.core.schedule import Deciding
 from tinker_operator.core.world import Answer, Question
+
+T = TypeVar("T")
 
 
 class Unanswered(Exception):
@@ -36,6 +39,7 @@ class RunSeen:
         answers: Answers had so far in this round.
         schedule: The schedule of a CheckpointPolicy that holds for it; None for none.
         schedule_unread: Whether a policy that cannot be read may decide instead: what is said of saves stays.
+        waited_seconds: How long ago this replica first saw the object.
     """
 
     cluster_id: str
@@ -44,6 +48,7 @@ class RunSeen:
     answers: Mapping[Question, Answer] = field(default_factory=dict)
     schedule: Deciding | None = None
     schedule_unread: bool = False
+    waited_seconds: float = float("inf")
 
     def ask(self, question: Question) -> Answer:
         """Returns the answer.
@@ -69,10 +74,9 @@ def answered(answers: Mapping[Question, Answer], question: Question) -> Answer:
     return answers[question]
 
 
-def next_question(decide: Callable[[], object]) -> Question | None:
-    """Returns what this decision still has to know, None when it can be made."""
+def decided(decide: Callable[[], T]) -> T | Unanswered:
+    """Returns the decision, or what it still has to know before it can be made."""
     try:
-        decide()
+        return decide()
     except Unanswered as unanswered:
-        return unanswered.question
-    return None
+        return unanswered

@@ -22,6 +22,7 @@ from kubernetes.aio.client import Configuration
 from tinker_operator.engine.backoff import Backoff, EndlessBackoff
 from tinker_operator.engine.credentials import load_credentials
 from tinker_operator.engine.keys import KubeObject, Resource
+from tinker_operator.engine.kopf_memory import NoDiffBase, NoProgress
 from tinker_operator.engine.source import EventSink
 
 LOGIN_GRID = timedelta(minutes=5)
@@ -164,6 +165,8 @@ class KopfSource:
         settings.queueing.idle_timeout = 0.5
         settings.queueing.worker_limit = None
         settings.networking.error_backoffs = EndlessBackoff(Backoff(base_seconds=0.5, cap_seconds=10.0), self._rng)
+        settings.persistence.diffbase_storage = NoDiffBase()
+        settings.persistence.progress_storage = NoProgress()
         settings.persistence.finalizer = f"{self._resources[0].group}/kopf-unused"
         for one in filter(lambda resource: resource.selector, self._resources):
             settings.watching.label_selectors[one.group, one.version, one.plural] = one.selector

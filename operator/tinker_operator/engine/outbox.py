@@ -5,6 +5,8 @@ once would wait for ten thousand Events before their statuses. Few are sent at a
 """
 
 import asyncio
+from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -20,6 +22,9 @@ MOST_WAITING = 20_000
 """Events that may wait; what comes beyond is dropped, since an API server that is away must not cost all memory."""
 FLUSH_SECONDS = 1.5
 """How long a clean end waits for what is left."""
+GIVE_WAY_SECONDS = 1.0
+"""How long each Event makes way, at most, while there is more urgent work: late is better than first."""
+LOOK_SECONDS = 0.1
 
 
 class EventOutbox:
@@ -30,6 +35,7 @@ class EventOutbox:
         senders: How many at a time.
         most_waiting: How many may wait.
         flush_seconds: How long a clean end waits.
+        give_way: Tells whether there is work that goes before.
     """
 
     def __init__(
@@ -39,7 +45,10 @@ class EventOutbox:
         senders: int = SENDERS,
         most_waiting: int = MOST_WAITING,
         flush_seconds: float = FLUSH_SECONDS,
+        give_way: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._give_way = give_way
+        self._ending = asyncio.Event()
         self._recorder = recorder
         self._senders = senders
         self._flush_seconds = flush_seconds
@@ -73,6 +82,7 @@ class EventOutbox:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Send what is left, for a while, unless there was an error; then end."""
+        self._ending.set()
         try:
             if kind is None:
                 async with asyncio.timeout(self._flush_seconds):
@@ -84,9 +94,17 @@ class EventOutbox:
                 task.cancel()
             await asyncio.wait(self._tasks)
 
+    async def _made_way(self) -> None:
+        looks = int(GIVE_WAY_SECONDS / LOOK_SECONDS)
+        while self._give_way() and looks and not self._ending.is_set():
+            looks -= 1
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), LOOK_SECONDS)
+
     async def _send(self) -> None:
         while True:
             event = await self._waiting.get()
+            await self._made_way()
             try:
                 await self._recorder.send(event)
             except Exception as fault:  # noqa: BLE001 - one Event's fault must not end the sending of all others

@@ -6,6 +6,7 @@ that the store keeps, and a custom resource has no model there anyway.
 
 import json
 from typing import Any
+from urllib.request import getproxies
 
 import aiohttp
 from kubernetes.aio.client import ApiClient, Configuration
@@ -27,6 +28,8 @@ class Transport:
     """
 
     def __init__(self, configuration: Configuration, *, request_seconds: float = 30.0) -> None:
+        # With it, aiohttp looks for a proxy and reads ~/.netrc in another thread, before each single request.
+        configuration.client_session_kwargs = {"trust_env": bool(getproxies().keys() - {"no"})}
         self._client = ApiClient(configuration)
         self._client.user_agent = USER_AGENT
         self._timeout = aiohttp.ClientTimeout(total=request_seconds)
@@ -73,10 +76,11 @@ class Transport:
         self, method: str, path: str, query: dict[str, str], body: Any, content_type: str
     ) -> tuple[int, float, bytes]:
         headers = {"Accept": "application/json", "Content-Type": content_type}
-        verb, url, sent_headers, sent_body, _ = await self._client.param_serialize(
-            method, path, None, list(query.items()), headers, body, auth_settings=["BearerToken"]
+        # Not with the body, which is JSON already: it would be walked through, value by value, for models to convert.
+        verb, url, sent_headers, _, _ = await self._client.param_serialize(
+            method, path, None, list(query.items()), headers, None, auth_settings=["BearerToken"]
         )
-        response = await self._client.call_api(verb, url, sent_headers, sent_body, _request_timeout=self._timeout)
+        response = await self._client.call_api(verb, url, sent_headers, body, _request_timeout=self._timeout)
         text: bytes = await response.response.read()
         return response.status, seconds_of(response.response.headers.get("Retry-After")), text
 
