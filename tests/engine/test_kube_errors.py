@@ -306,6 +306,11 @@ def test_kopf_is_given_nothing_to_write_with() -> None:
     assert settings.peering.standalone
     assert settings.process.ultimate_exiting_timeout is None
     assert settings.persistence.finalizer == "g.dev/kopf-unused"
+    body = kopf.Body({"metadata": {"labels": {"a": "b"}}, "spec": {"c": 1}})
+    assert settings.persistence.diffbase_storage.build(body=body) == {}
+    assert settings.persistence.diffbase_storage.fetch(body=body) is None
+    essence = kopf.BodyEssence({"spec": {"c": 1}})
+    assert settings.persistence.progress_storage.clear(essence=essence) is essence
     assert not list(kopf.get_default_registry()._watching.get_all_handlers())
 
 

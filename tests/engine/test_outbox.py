@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tinker_operator.engine.events import EventRecorder, Happening
-from tinker_operator.engine.outbox import EventOutbox
+from tinker_operator.engine.outbox import GIVE_WAY_SECONDS, EventOutbox
 
 pytestmark = pytest.mark.pure
 
@@ -22,6 +22,7 @@ class Server:
     def __init__(self) -> None:
         self.kept: list[str] = []
         self.door = asyncio.Event()
+        self.came = asyncio.Event()
         self.defects = 0
 
     async def create(self, _resource: Any, _namespace: str, obj: Any) -> Any:
@@ -31,6 +32,7 @@ class Server:
             self.defects -= 1
             raise ZeroDivisionError
         self.kept.append(obj["note"])
+        self.came.set()
         return obj
 
 
@@ -102,3 +104,16 @@ async def test_one_defect_does_not_end_the_sending() -> None:
 
     assert server.kept == notes[1:]
     assert [one["event"] for one in logs] == ["event_failed"]
+
+
+async def test_events_make_way_while_there_is_more_urgent_work_and_not_for_ever() -> None:
+    """While many objects wait one Event a second goes out from each sender; at the end none waits."""
+    server, began = Server(), asyncio.get_running_loop().time()
+    server.door.set()
+    async with outbox_of(server, senders=1, give_way=lambda: True, flush_seconds=30) as outbox:
+        notes = put(outbox, 20)
+        await server.came.wait()
+        assert asyncio.get_running_loop().time() - began >= GIVE_WAY_SECONDS * 0.8
+        assert len(server.kept) < len(notes)
+
+    assert sorted(server.kept) == sorted(notes)

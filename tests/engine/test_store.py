@@ -1,5 +1,6 @@
 """The laws of the store: whatever arrives late, twice or never, it converges on the cluster."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tinker_operator.engine.keys import KubeObject, ObjectKey, Resource, key_of
-from tinker_operator.engine.store import LAST_APPLIED, Change, Store
+from tinker_operator.engine.store import LAST_APPLIED, Change, Store, slim
 from tinker_operator.engine.wakes import essential, wake_itself
 
 pytestmark = pytest.mark.pure
@@ -267,3 +268,34 @@ def test_of_a_kind_that_is_trimmed_only_so_much_is_kept() -> None:
 
     assert store.get(KEY) == told[0].after == {"metadata": obj["metadata"]}
     assert (store.get(KEY._replace(kind="Other")) or {})["spec"] == {"size": 1}
+
+
+def test_what_many_objects_say_is_held_once() -> None:
+    """Names of fields and short values of objects that were read one by one are the same strings afterwards."""
+    first, second = (slim(json.loads(json.dumps(painted(1, "ultramarine")))) for _ in "ab")
+
+    assert first == second
+    assert all(mine is yours for mine, yours in zip(first["spec"], second["spec"], strict=True))
+    assert first["spec"]["colour"] is second["spec"]["colour"]
+
+
+def test_each_thing_that_is_derived_is_kept_beside_the_others_and_made_anew_for_each_version() -> None:
+    """Two functions on one object do not get each other's results, and a new version forgets both."""
+    store = Store()
+    store.apply("Widget", painted(1, "red"))
+    assert (store.derived(KEY, _colour), store.derived(KEY, _shout)) == ("red", "RED")
+    store.apply("Widget", painted(2, "blue"))
+    assert (store.derived(KEY, _shout), store.derived(KEY, _colour)) == ("BLUE", "blue")
+
+
+def painted(revision: int, colour: str) -> KubeObject:
+    """A widget of a colour."""
+    return {**widget(revision), "spec": {"colour": colour}}
+
+
+def _colour(obj: KubeObject) -> str:
+    return str(obj["spec"]["colour"])
+
+
+def _shout(obj: KubeObject) -> str:
+    return _colour(obj).upper()

@@ -219,3 +219,27 @@ def test_no_more_objects_are_in_work_than_there_are_workers(run_jumping: Any) ->
         assert (most, len(queue)) == (3, 0)
 
     run_jumping(main)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "chance", "expected"),
+    [
+        pytest.param(5.0, 1.0, 5.0, id="a step that goes on is not shifted"),
+        pytest.param(3600.0, 0.0, 3600.0, id="an hour, at the latest"),
+        pytest.param(3600.0, 1.0, 3240.0, id="an hour, a tenth earlier"),
+    ],
+)
+def test_long_waits_are_spread(run_jumping: Any, wanted: float, chance: float, expected: float) -> None:
+    """What began at once does not come back at once."""
+
+    async def main(clock: Clock) -> list[float]:
+        script = Scripted(clock, wanted)
+        queue = WorkQueue(clock, lambda: 0.0)
+        pool = WorkerPool(queue, script.reconcile, refresh=script.refresh, count=2, rng=lambda: chance)
+        queue.add(A)
+        running = asyncio.create_task(pool.run())
+        await asyncio.sleep(86_400)
+        running.cancel()
+        return script.called_at
+
+    assert run_jumping(main) == [0.0, expected]

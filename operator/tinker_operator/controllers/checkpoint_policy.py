@@ -26,7 +26,6 @@ from tinker_operator.controllers.objects import (
     parsed,
     training_runs,
     unparsed,
-    valid,
 )
 from tinker_operator.controllers.observer import answer
 from tinker_operator.controllers.policy_concerns import act_on_concerns, with_concerns
@@ -84,7 +83,7 @@ async def reconcile_checkpoint_policy(shell: Shell, key: ObjectKey) -> float | N
     if obj is None or obj["metadata"].get("deletionTimestamp"):
         return None
     try:
-        policy = valid(CheckpointPolicy, shell.store, key)
+        policy = CheckpointPolicy.model_validate(obj)
     except ValidationError as error:
         await report_invalid(shell, CHECKPOINT_POLICIES, obj, error)
         return None

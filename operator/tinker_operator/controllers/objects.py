@@ -1,6 +1,6 @@
 """Objects of the store as types, and the few questions that the shell has about them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -39,19 +39,9 @@ def parsed(model: type[M], obj: KubeObject | None) -> M | None:
         return None
 
 
-def valid(model: type[M], store: Store, key: ObjectKey) -> M:
-    """Returns an object of the store as its type, parsed once for each version.
-
-    Raises:
-        ValidationError: It does not parse, or is not there.
-    """
-    found: M | None = store.derived(key, partial(parsed, model))
-    return found if found is not None else model.model_validate(store.get(key))
-
-
 def training_runs(store: Store, namespace: str | None = None) -> Iterator[TrainingRun]:
     """Yields every TrainingRun that parses, of one namespace or of all."""
-    return _all(store, TRAINING_RUNS, TrainingRun, namespace)
+    return _all(store, TRAINING_RUNS, _AS_RUN, namespace)
 
 
 def unparsed(store: Store) -> Fault | None:
@@ -59,7 +49,7 @@ def unparsed(store: Store) -> Fault | None:
 
     What the one refers to, and what the other keeps, is unknown.
     """
-    broken = [*_broken(store, TRAINING_RUNS, TrainingRun), *_broken(store, CHECKPOINT_POLICIES, CheckpointPolicy)]
+    broken = [*_broken(store, TRAINING_RUNS, _AS_RUN), *_broken(store, CHECKPOINT_POLICIES, _AS_POLICY)]
     if not broken:
         return None
     names = ", ".join(f"{key.kind} {key.namespace}/{key.name}" for key in broken[:3])
@@ -69,12 +59,12 @@ def unparsed(store: Store) -> Fault | None:
 
 def checkpoint_policies(store: Store, namespace: str | None = None) -> Iterator[CheckpointPolicy]:
     """Yields every CheckpointPolicy that parses, of one namespace or of all."""
-    return _all(store, CHECKPOINT_POLICIES, CheckpointPolicy, namespace)
+    return _all(store, CHECKPOINT_POLICIES, _AS_POLICY, namespace)
 
 
 def unread_schedules(store: Store) -> Iterator[UnreadPolicy]:
     """Yields every CheckpointPolicy with a schedule that does not parse, wherever in it the trouble is."""
-    for key in _broken(store, CHECKPOINT_POLICIES, CheckpointPolicy):
+    for key in _broken(store, CHECKPOINT_POLICIES, _AS_POLICY):
         obj = store.get(key) or {}
         metadata, spec = obj.get("metadata") or {}, obj.get("spec") or {}
         if spec.get("schedule") is not None and not metadata.get("deletionTimestamp"):
@@ -91,13 +81,19 @@ def _time(text: object) -> datetime | None:
     return found if found.tzinfo is not None else None
 
 
-def _broken(store: Store, resource: Resource, model: type[ApiModel]) -> list[ObjectKey]:
-    return sorted(key for key in store.by_kind(resource.kind) if store.derived(key, partial(parsed, model)) is None)
+_AS_RUN = partial(parsed, TrainingRun)
+_AS_POLICY = partial(parsed, CheckpointPolicy)
 
 
-def _all(store: Store, resource: Resource, model: type[M], namespace: str | None) -> Iterator[M]:
+def _broken(store: Store, resource: Resource, read: Callable[[KubeObject], object]) -> list[ObjectKey]:
+    return sorted(key for key in store.by_kind(resource.kind) if store.derived(key, read) is None)
+
+
+def _all(
+    store: Store, resource: Resource, read: Callable[[KubeObject], M | None], namespace: str | None
+) -> Iterator[M]:
     for key in tuple(store.by_kind(resource.kind)):
-        if namespace in {None, key.namespace} and (one := store.derived(key, partial(parsed, model))) is not None:
+        if namespace in {None, key.namespace} and (one := store.derived(key, read)) is not None:
             yield one
 
 

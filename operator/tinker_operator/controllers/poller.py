@@ -12,13 +12,15 @@ import structlog
 from tinker_operator.api.reasons import Reason
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.controllers.accounts import Account
-from tinker_operator.controllers.objects import TRAINING_RUNS, account_of, key_of_run, parsed, training_runs
+from tinker_operator.controllers.objects import TRAINING_RUNS, parsed
 from tinker_operator.controllers.services import Services
+from tinker_operator.controllers.tracked import Tracked, all_tracked, tracked
 from tinker_operator.core.discovery import newer_than_followed
-from tinker_operator.core.identity import followed, origin_of, owner_of
+from tinker_operator.core.identity import owner_key
 from tinker_operator.core.inventory import Inventory, concerned, unconfirmed
 from tinker_operator.core.world import Fault
 from tinker_operator.engine.faults import described
+from tinker_operator.engine.keys import ObjectKey
 from tinker_operator.engine.store import Change, Store
 from tinker_operator.engine.wakes import essential
 from tinker_operator.engine.workqueue import Priority, WorkQueue
@@ -85,8 +87,8 @@ class Poller:
     async def run(self) -> None:
         """Polls until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for run in training_runs(self._store):
-                self.soon(account_of(run))
+            for _, run in all_tracked(self._store):
+                self.soon(run.account)
             started: set[Account] = set()
             while True:
                 for account in set(self._soon) - started:
@@ -99,9 +101,9 @@ class Poller:
         """A shorter interval is heeded now, not when the longer one is over."""
         if change.key.kind != TRAINING_RUNS.kind or change.after is None or not essential(change):
             return
-        run = parsed(TrainingRun, change.after)
-        if run is not None and run.spec.poll_interval_seconds < self._pausing.get(account_of(run), 0.0):
-            self.soon(account_of(run))
+        run = tracked(change.after)
+        if run is not None and run.poll_seconds < self._pausing.get(run.account, 0.0):
+            self.soon(run.account)
 
     async def _watch(self, account: Account, started: set[Account]) -> None:
         known, max_age = Inventory(), 0.0
@@ -151,27 +153,30 @@ class Poller:
         await self._pause(account, event, LINGER_SECONDS)
         return self._interval(account) is not None
 
-    def _users(self, account: Account) -> Iterator[TrainingRun]:
-        return (run for run in training_runs(self._store) if account_of(run) == account)
+    def _users(self, account: Account) -> Iterator[tuple[ObjectKey, Tracked]]:
+        return ((key, run) for key, run in all_tracked(self._store) if run.account == account)
 
     def _interval(self, account: Account) -> float | None:
         """Returns the shortest interval of the account's objects, in seconds; None when it has none left."""
-        asked = min((run.spec.poll_interval_seconds for run in self._users(account)), default=None)
+        asked = min((run.poll_seconds for _, run in self._users(account)), default=None)
         return None if asked is None else max(float(asked), self._shortest_interval)
 
     def _watched(self, account: Account) -> Iterator[str]:
         """Yields the runs followed through the same service as this account's: they share its inventory."""
         service = self._services.of(account)
-        for run in training_runs(self._store):
-            mine = account_of(run) == account or self._services.of(account_of(run)) is service is not None
-            if mine and (run_id := followed(run)) is not None:
-                yield run_id
+        for _, run in all_tracked(self._store):
+            mine = run.account == account or self._services.of(run.account) is service is not None
+            if mine and run.followed is not None:
+                yield run.followed
 
     def _wake(self, account: Account, known: Inventory, current: Inventory) -> None:
-        for run in self._users(account):
+        for key, run in self._users(account):
+            owner = owner_key(self._cluster_id, key.namespace, key.name)
+            moved = concerned(known, current, run_id=run.followed, owner=owner)
             # An object that is not bound waits for a look that began after it came; nothing need have changed in it.
-            waiting = run.status.origin != origin_of(run)
-            owner = owner_of(run, self._cluster_id)
-            moved = concerned(known, current, run_id=followed(run), owner=owner)
-            if waiting or moved or newer_than_followed(run, current) is not None:
-                self._queue.add(key_of_run(run), Priority.REMOTE)
+            if moved or not run.is_bound or (run.discovers and self._goes_over(key, current)):
+                self._queue.add(key, Priority.REMOTE)
+
+    def _goes_over(self, key: ObjectKey, current: Inventory) -> bool:
+        run = parsed(TrainingRun, self._store.get(key))
+        return run is not None and newer_than_followed(run, current) is not None

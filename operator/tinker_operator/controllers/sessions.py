@@ -18,9 +18,9 @@ from tinker_operator.controllers.objects import (
     account_of,
     checkpoint_policies,
     parsed,
-    training_runs,
 )
 from tinker_operator.controllers.services import Service, Services
+from tinker_operator.controllers.tracked import all_tracked
 from tinker_operator.engine.faults import described
 from tinker_operator.engine.keys import ObjectKey
 from tinker_operator.engine.store import Change, Store
@@ -35,18 +35,6 @@ Holder = tuple[frozenset[str], Account]
 log = structlog.get_logger(__name__)
 
 
-def held_sessions(run: TrainingRun) -> frozenset[str]:
-    """Returns the sessions that this object needs alive: its run's, its creation's, its recovery's and the proof's."""
-    status, flight = run.status, run.status.recovery.in_flight
-    ids = (
-        status.session.session_id if status.session else None,
-        status.creation.session_id if status.creation else None,
-        flight.session_id if flight else None,
-        flight.validation.session_id if flight and flight.validation else None,
-    )
-    return frozenset(session_id for session_id in ids if session_id is not None)
-
-
 def _held(store: Store) -> dict[str, Holder]:
     """Returns the sessions that are wanted: those of TrainingRuns, and those that a policy proves a checkpoint in.
 
@@ -55,8 +43,8 @@ def _held(store: Store) -> dict[str, Holder]:
     held: dict[str, Holder] = {}
     for policy in checkpoint_policies(store):
         held |= _proving(policy, store)
-    for run in training_runs(store):
-        held |= {session: (frozenset({run.metadata.uid}), account_of(run)) for session in held_sessions(run)}
+    for _, run in all_tracked(store):
+        held |= {session: (frozenset({run.uid}), run.account) for session in run.sessions}
     return held
 
 
@@ -93,8 +81,8 @@ class SessionKeeper:
             # By uid, not by what parses: an object of a newer schema is not a deleted one, and its session goes on.
             kinds = (TRAINING_RUNS.kind, CHECKPOINT_POLICIES.kind)
             living = {obj["metadata"]["uid"] for kind in kinds for obj in self._store.by_kind(kind).values()}
-            runs, policies = training_runs(self._store), checkpoint_policies(self._store)
-            unread = living - {run.metadata.uid for run in runs} - {policy.metadata.uid for policy in policies}
+            runs, policies = all_tracked(self._store), checkpoint_policies(self._store)
+            unread = living - {run.uid for _, run in runs} - {policy.metadata.uid for policy in policies}
             held |= {session: kept for session, kept in before.items() if kept[0] & unread and kept[0] <= living}
             self._orphans |= {session: account for session, (uids, account) in before.items() if not uids <= living}
             unconnected = any(self._services.of(account) is None for _, account in held.values())

@@ -16,7 +16,6 @@ from tinker_operator.controllers.objects import (
     checkpoint_policies,
     key_of_run,
     unread_schedules,
-    valid,
 )
 from tinker_operator.controllers.observer import answer
 from tinker_operator.controllers.shell import Shell
@@ -46,7 +45,7 @@ async def reconcile_training_run(shell: Shell, key: ObjectKey) -> float | None:
     if obj is None:
         return None
     try:
-        run = valid(TrainingRun, shell.store, key)
+        run = TrainingRun.model_validate(obj)
     except ValidationError as error:
         await report_invalid(shell, TRAINING_RUNS, obj, error)
         return None

@@ -64,7 +64,12 @@ def followed(run: TrainingRun) -> str | None:
 
 def owner_of(run: TrainingRun, cluster_id: str) -> str:
     """Returns the owner key's value, `<cluster>/<namespace>/<name>`: the same after a rebuild from Git."""
-    return f"{cluster_id}/{run.metadata.namespace}/{run.metadata.name}"
+    return owner_key(cluster_id, run.metadata.namespace, run.metadata.name)
+
+
+def owner_key(cluster_id: str, namespace: str, name: str) -> str:
+    """Returns the same, of a TrainingRun that is known by its name alone."""
+    return f"{cluster_id}/{namespace}/{name}"
 
 
 def ownership(run: TrainingRun, cluster_id: str, attempt: int) -> dict[str, str]:

@@ -14,7 +14,7 @@ from tinker_operator.core.candidate_order import newest_first
 from tinker_operator.core.conditions import Standing, find_condition
 from tinker_operator.core.decision import Decision, held_up, step
 from tinker_operator.core.hand_over import desired_hand_over, hand_over_document, hand_over_name
-from tinker_operator.core.launch import RECHECK_SECONDS, foreign_hand_over
+from tinker_operator.core.launch import foreign_hand_over
 from tinker_operator.core.plan import AT_ONCE, Plan
 from tinker_operator.core.schedule_unread import words_of
 from tinker_operator.core.seen import RunSeen
@@ -28,6 +28,12 @@ from tinker_operator.core.world import (
     ReadHandOver,
     WriteHandOver,
 )
+
+REST_SECONDS = 3600.0
+"""How often the hand-over of a run at rest is read though nobody tells: one that somebody deleted comes back by then.
+
+Ten thousand runs have three read each second.
+"""
 
 
 def keep_alive(run: TrainingRun, view: ObservedRun, seen: RunSeen, now: datetime) -> Decision:
@@ -78,11 +84,11 @@ def _handed_over(run: TrainingRun, view: ObservedRun, seen: RunSeen, message: st
     document = hand_over_document(run, desired, seen.cluster_id, words)
     if isinstance(answer, HandOverSeen) and answer.document == document:
         at_rest = status.model_copy(update={"hand_over": desired})
-        return Decision(at_rest, Standing.CURRENT, Reason.LIVE, message, Plan(wake_after=RECHECK_SECONDS))
+        return Decision(at_rest, Standing.CURRENT, Reason.LIVE, message, Plan(wake_after=REST_SECONDS))
     version = answer.version if isinstance(answer, HandOverSeen) else None
     calls_wait = status.hooks is not None and status.hooks.pending
     goes_on = run.spec.recovery.mode is RecoveryMode.RELAUNCH or calls_wait
-    plan = Plan((WriteHandOver(desired, document, version),), wake_after=AT_ONCE if goes_on else RECHECK_SECONDS)
+    plan = Plan((WriteHandOver(desired, document, version),), wake_after=AT_ONCE if goes_on else REST_SECONDS)
     return Decision(status, Standing.CURRENT, Reason.LIVE, message, plan)
 
 

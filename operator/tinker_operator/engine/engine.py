@@ -109,6 +109,7 @@ class Engine:
             refresh=self._refresh,
             count=self._settings.workers,
             deadline_seconds=self._settings.reconcile_seconds,
+            rng=rng,
         )
         self._monotonic = monotonic
         self._duties: set[asyncio.Task[None]] = set()

@@ -9,14 +9,17 @@ What was deleted must not come back from what arrives late. Until a listing has 
 is remembered; from then on the listing's own version tells: an object that is older than it, and not in it, is gone.
 """
 
+import sys
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 from tinker_operator.engine.keys import KubeObject, ObjectKey, key_of
 
+SHORT = 128
+"""Characters of the longest value that is likely to be said of more than one object."""
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -57,7 +60,7 @@ class Store:
         self._kinds: dict[str, dict[ObjectKey, KubeObject]] = {}
         self._listeners: list[Listener] = []
         self._graves: dict[str, tuple[ObjectKey, int]] = {}
-        self._derived: dict[ObjectKey, object] = {}
+        self._derived: dict[Callable[[KubeObject], Any], dict[ObjectKey, object]] = {}
         self._horizons: dict[tuple[str, str | None], int] = {}
 
     def listen(self, callback: Listener) -> None:
@@ -81,7 +84,7 @@ class Store:
 
         Args:
             key: Which object.
-            derive: Always the same function for one kind.
+            derive: What to make; the same function makes the same thing, so it is one of a module and no lambda.
 
         Returns:
             What it made, or None when there is no such object.
@@ -89,9 +92,10 @@ class Store:
         obj = self.get(key)
         if obj is None:
             return None
-        if key not in self._derived:
-            self._derived[key] = derive(obj)
-        return cast("T", self._derived[key])
+        made = self._derived.setdefault(derive, {})
+        if key not in made:
+            made[key] = derive(obj)
+        return cast("T", made[key])
 
     def apply(self, kind: str, obj: KubeObject, *, relisted: bool = False) -> Change | None:
         """Store a version of an object, unless it is no news.
@@ -177,18 +181,35 @@ class Store:
         return self._tell(Change(key, before, None, relisted))
 
     def _tell(self, change: Change) -> Change:
-        self._derived.pop(change.key, None)
+        for made in self._derived.values():
+            made.pop(change.key, None)
         for listener in self._listeners:
             listener(change)
         return change
 
 
 def slim(obj: KubeObject) -> KubeObject:
-    """The object without what only kubectl and the API server read; the rest is shared, not copied."""
+    """The object without what only kubectl and the API server read, its names and short values held once for all.
+
+    Each object comes with strings of its own, and most of what ten thousand objects say is the same.
+    """
     metadata = {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
     if LAST_APPLIED in metadata.get("annotations", ()):
         metadata["annotations"] = {k: v for k, v in metadata["annotations"].items() if k != LAST_APPLIED}
-    return {**obj, "metadata": metadata}
+    shared: KubeObject = _shared({**obj, "metadata": metadata})
+    return shared
+
+
+def _shared(part: Any) -> Any:
+    match part:
+        case dict():
+            return {sys.intern(name): _shared(value) for name, value in part.items()}
+        case list():
+            return [_shared(value) for value in part]
+        case str() if len(part) <= SHORT:
+            return sys.intern(part)
+        case _:
+            return part
 
 
 def _uid(obj: KubeObject) -> str:

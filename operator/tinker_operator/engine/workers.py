@@ -5,6 +5,7 @@ object had changed meanwhile: look again, at once. It failed: the key comes back
 """
 
 import asyncio
+import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
@@ -22,6 +23,10 @@ Reconcile: TypeAlias = Callable[[ObjectKey], Awaitable[float | None]]
 Refresh: TypeAlias = Callable[[ObjectKey], Awaitable[None]]
 """Reads one object anew into the store: what was decided on turned out to be stale."""
 
+LONG_SECONDS = 600.0
+"""A wait from here on is spread: what began at once must not come back at once, hour by hour."""
+SPREAD = 0.1
+"""The part of such a wait that chance takes off."""
 CONFLICTS_AT_ONCE = 3
 """Conflicts in a row after which one is taken for a failure: somebody writes as fast as we do, or we are at fault."""
 
@@ -35,6 +40,7 @@ class WorkerPool:
         refresh: Called before a key is tried again after a conflict.
         count: How many keys are in work at once.
         deadline_seconds: A reconciliation that takes longer is cancelled and counts as failed.
+        rng: A number drawn evenly from 0 to 1.
     """
 
     def __init__(
@@ -45,7 +51,9 @@ class WorkerPool:
         refresh: Refresh,
         count: int = 32,
         deadline_seconds: float = 300.0,
+        rng: Callable[[], float] = random.random,
     ) -> None:
+        self._rng = rng
         self._queue = queue
         self._reconcile = reconcile
         self._refresh = refresh
@@ -101,7 +109,8 @@ class WorkerPool:
         self._queue.forget(key)
         self._conflicts.pop(key, None)
         if again_after is not None:
-            self._queue.add_after(key, again_after)
+            late = again_after >= LONG_SECONDS
+            self._queue.add_after(key, again_after * (1.0 - SPREAD * self._rng()) if late else again_after)
 
     async def _look_again(self, key: ObjectKey, fault: WriteConflict | ObjectGone) -> None:
         self._conflicts[key] += 1
