@@ -7,6 +7,7 @@ import json
 import subprocess
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -25,13 +26,13 @@ class FirstTimes:
     Attributes:
         kubectl: As somebody who may watch them.
         path: Of the collection at the API server.
-        looks_right: Tells whether an object looks as it should.
+        looks: Name of a state → tells whether an object is in it.
     """
 
     kubectl: Kubectl
     path: str
-    looks_right: Callable[[Mapping[str, Any]], bool]
-    _times: dict[str, float] = field(default_factory=dict)
+    looks: Mapping[str, Callable[[Mapping[str, Any]], bool]]
+    _times: dict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
     _news: threading.Condition = field(default_factory=threading.Condition)
     _version: str = ""
     _over: bool = False
@@ -57,22 +58,19 @@ class FirstTimes:
         command = [str(self.kubectl.program), f"--kubeconfig={self.kubectl.kubeconfig}", "get", "--raw", path]
         self._child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
-    def wait_for(self, names: Collection[str], seconds: float) -> Mapping[str, float]:
-        """Returns when each of these objects first looked as it should, on the monotonic clock, once all have.
+    def wait_for(self, state: str, names: Collection[str], seconds: float) -> Mapping[str, float]:
+        """Returns when each of these objects was first in a state, on the monotonic clock, once all have been.
 
         Raises:
             Untrue: Not all did in time.
         """
         wanted = set(names)
         with self._news:
-            if not self._news.wait_for(lambda: self._has(wanted), seconds):
-                left = len(wanted - self._times.keys())
-                raise Untrue(f"not within {seconds:g} s: {left} of {len(wanted)} do not look as they should")
-            return {name: self._times[name] for name in names}
-
-    def _has(self, wanted: AbstractSet[str]) -> bool:
-        """The lengths first: they are compared at each event, the names only when there are enough of them."""
-        return len(self._times) >= len(wanted) and self._times.keys() >= wanted
+            times = self._times[state]
+            if not self._news.wait_for(lambda: _has(times, wanted), seconds):
+                left = len(wanted - times.keys())
+                raise Untrue(f"not within {seconds:g} s: {left} of {len(wanted)} are not {state}")
+            return {name: times[name] for name in names}
 
     def _read(self) -> None:
         """The API server ends the watch of whoever reads too slowly: then it goes on where it was."""
@@ -91,6 +89,12 @@ class FirstTimes:
             if self._over:
                 return
             self._version = event["object"]["metadata"]["resourceVersion"]
-            if self.looks_right(event["object"]):
-                self._times.setdefault(str(event["object"]["metadata"]["name"]), now)
+            for state, is_so in self.looks.items():
+                if is_so(event["object"]):
+                    self._times[state].setdefault(str(event["object"]["metadata"]["name"]), now)
             self._news.notify_all()
+
+
+def _has(times: Mapping[str, float], wanted: AbstractSet[str]) -> bool:
+    """The lengths first: they are compared at each event, the names only when there are enough of them."""
+    return len(times) >= len(wanted) and times.keys() >= wanted

@@ -23,7 +23,7 @@ import psutil
 from tests.bench.contest import OURS, REPOSITORY, heed_signals
 from tests.bench.crowd import Meter, create_all, remove
 from tests.bench.outcome import Claim, Outcome, Series, Untrue
-from tests.bench.scale_crowd import CHECKPOINTS, Crowd, Sizes, Values, by_operator
+from tests.bench.scale_crowd import CHECKPOINTS, TOLD, Crowd, Sizes, Values, by_operator
 from tests.e2e.stage import KEY, Operator, Stage
 from tests.simulator.bare import Served, Wire
 
@@ -68,7 +68,7 @@ def by_bare_loop(crowd: Crowd) -> Values:
         with program("bare_patches", order, crowd.stage.served.url) as child:
             assert child.stdout is not None
             answer = json.loads(child.stdout.readline())
-            moments = watch.wait_for(list(crowd.runs), crowd.sizes.patience_seconds)
+            moments = watch.wait_for(TOLD, list(crowd.runs), crowd.sizes.patience_seconds)
     if answer["found"] != len(crowd.runs):
         raise Untrue(f"the bare loop wrote {answer['found']} statuses for {len(crowd.runs)} objects")
     cost = answer["cost"]["cpu_seconds"] + answer["cost"]["ready_cpu_seconds"]
@@ -82,7 +82,7 @@ def by_timers(crowd: Crowd) -> Values:
     with crowd.first_statuses() as watch:
         began = time.monotonic()
         with program("kopf_timers", {**order, "interval": crowd.sizes.poll_seconds}, stage.served.url) as child:
-            moments = watch.wait_for(list(crowd.runs), crowd.sizes.patience_seconds)
+            moments = watch.wait_for(TOLD, list(crowd.runs), crowd.sizes.patience_seconds)
             meter = Meter(psutil.Process(child.pid))
             values: Values = {
                 "start_seconds": [max(moments.values()) - began],

@@ -4,7 +4,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from tests.bench.outcome import Untrue
 from tests.e2e.stage import KEY, Stage
 from tests.simulator.bare import Wire
 
+TOLD, READY, LOST, OVER = "told of", "ready", "told to be lost", "handed over"
 CHECKPOINTS = 3
 SETTLING_SECONDS = 300.0
 POLL_LATE_SECONDS = 30.0
@@ -63,8 +64,8 @@ class Crowd:
     draw: random.Random
 
     def first_statuses(self) -> FirstTimes:
-        """Returns a watch for TrainingRuns that are told to be Ready."""
-        return FirstTimes(self.stage.kubectl, collection(self.stage.namespace), ready)
+        """Returns a watch for TrainingRuns that are told of, and for those that are told to be Ready."""
+        return FirstTimes(self.stage.kubectl, collection(self.stage.namespace), {TOLD: told, READY: ready})
 
     def at_rest(self, meter: Meter, *, calm: bool = True) -> Values:
         """Watches a process while nothing happens; before that until it is calm, if it ever is."""
@@ -86,10 +87,19 @@ class Crowd:
         }
 
 
+def told(obj: Mapping[str, Any]) -> bool:
+    """Tells whether the status of a TrainingRun says what the service says of its run."""
+    return "trainingRunId" in obj.get("status", {}) and _is_true(obj, "Synced")
+
+
 def ready(obj: Mapping[str, Any]) -> bool:
     """Tells whether a TrainingRun is told to be Ready."""
+    return _is_true(obj, "Ready")
+
+
+def _is_true(obj: Mapping[str, Any], condition: str) -> bool:
     conditions = obj.get("status", {}).get("conditions", ())
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    return any(one["type"] == condition and one["status"] == "True" for one in conditions)
 
 
 def lost(obj: Mapping[str, Any]) -> bool:
@@ -111,14 +121,15 @@ def by_operator(crowd: Crowd) -> Values:
         began = time.monotonic()
         operator.start()
         try:
-            values: dict[str, Sequence[float]] = {
-                "start_seconds": [max(watch.wait_for(names, crowd.sizes.patience_seconds).values()) - began]
-            }
             assert operator.process is not None
-            meter = Meter(psutil.Process(operator.process.pid))
-            values["start_cpu_seconds"] = [meter.cpu_seconds()]
+            meter, patience = Meter(psutil.Process(operator.process.pid)), crowd.sizes.patience_seconds
+            values: dict[str, Sequence[float]] = {
+                "start_seconds": [max(watch.wait_for(TOLD, names, patience).values()) - began],
+                "start_cpu_seconds": [meter.cpu_seconds()],
+                "ready_seconds": [max(watch.wait_for(READY, names, patience).values()) - began],
+            }
             values |= crowd.at_rest(meter)
-            values["newcomer_seconds"] = list(newcomers(crowd, watch))
+            values |= newcomers(crowd, watch)
             values |= blip(crowd, meter)
             values |= corrupted(crowd, meter)
         finally:
@@ -126,15 +137,19 @@ def by_operator(crowd: Crowd) -> Values:
     return values
 
 
-def newcomers(crowd: Crowd, watch: FirstTimes) -> Iterator[float]:
-    """Adds TrainingRuns, each at a moment that is drawn, and yields the seconds until each is Ready."""
-    stage, pause = crowd.stage, threading.Event()
+def newcomers(crowd: Crowd, watch: FirstTimes) -> Values:
+    """Adds TrainingRuns, each at a moment that is drawn: seconds to the first call that is made, and until Ready."""
+    stage, pause, called, done = crowd.stage, threading.Event(), list[float](), list[float]()
     seeded = stage.wire.order("seed", {"runs": crowd.sizes.newcomers, "owner": f"{KEY}-owner"})["runs"]
     for number, run in enumerate(seeded):
         pause.wait(crowd.draw.uniform(0, min(2.0, crowd.sizes.poll_seconds)))
-        name, began = f"newcomer-{number}", time.monotonic()
+        name, asked, began = f"newcomer-{number}", calls(stage.wire), time.monotonic()
         create_all(stage.kubectl.kubeconfig, stage.namespace, {name: run}, crowd.sizes.poll_seconds)
-        yield watch.wait_for([name], crowd.sizes.patience_seconds)[name] - began
+        while calls(stage.wire) == asked:
+            pause.wait(0.02)
+        called.append(time.monotonic() - began)
+        done.append(watch.wait_for(READY, [name], crowd.sizes.patience_seconds)[name] - began)
+    return {"newcomer_call_seconds": called, "newcomer_seconds": done}
 
 
 def blip(crowd: Crowd, meter: Meter) -> Values:
@@ -164,18 +179,18 @@ def corrupted(crowd: Crowd, meter: Meter) -> Values:
     stage, sizes = crowd.stage, crowd.sizes
     names = crowd.draw.sample(list(crowd.runs), sizes.corrupted)
     seeded, used = sessions(stage.wire), meter.cpu_seconds()
-    hand_overs = FirstTimes(stage.kubectl, collection(stage.namespace, "configmaps"), handed_over)
-    losses = FirstTimes(stage.kubectl, collection(stage.namespace), lost)
+    hand_overs = FirstTimes(stage.kubectl, collection(stage.namespace, "configmaps"), {OVER: handed_over})
+    losses = FirstTimes(stage.kubectl, collection(stage.namespace), {LOST: lost})
     with losses, hand_overs:
         began = time.monotonic()
         for name in names:
             stage.corrupt(crowd.runs[name])
-        told = losses.wait_for(names, crowd.sizes.patience_seconds)
-        over = hand_overs.wait_for([f"{name}-handover" for name in names], crowd.sizes.patience_seconds)
+        known = losses.wait_for(LOST, names, crowd.sizes.patience_seconds)
+        over = hand_overs.wait_for(OVER, [f"{name}-handover" for name in names], crowd.sizes.patience_seconds)
     check(crowd, names, sessions(stage.wire) - seeded)
     return {
-        "detected_seconds": [min(told.values()) - began],
-        "recovered_seconds": [moment - min(told.values()) for moment in over.values()],
+        "detected_seconds": [min(known.values()) - began],
+        "recovered_seconds": [moment - min(known.values()) for moment in over.values()],
         "recovered_cpu_seconds": [meter.cpu_seconds() - used],
     }
 
