@@ -73,6 +73,7 @@ class FaultRule(BaseModel):
         route: Regular expression searched for in `METHOD /path`; for `load-failure`, in the checkpoint's path; for
             `fail`, `slow` and `lose-result`, in `OPERATION REQUEST_ID`; for `corrupt`, in the run's id.
             Default: everything; for `half-page`, every listing.
+        every: Meet each so-manieth of the requests that the route fits: 50 is 2 % of them.
         count: Meet this many requests, then no more; without it and without `seconds`, until cleared.
         seconds: Meet requests for this long, then no more.
         status: For `http`: the status to answer with, in place of doing what was asked.
@@ -89,6 +90,7 @@ class FaultRule(BaseModel):
 
     kind: FaultKind
     route: str = ".*"
+    every: Annotated[int, Field(ge=1)] = 1
     count: Annotated[int, Field(ge=1)] | None = None
     seconds: Annotated[float, Field(gt=0)] | None = None
     status: Annotated[int, Field(ge=400, le=599)] | None = None
@@ -138,6 +140,14 @@ class _Ordered:
     rule: FaultRule
     left: int | None
     until: float | None
+    seen: int = 0
+
+    def fits(self, text: str) -> bool:
+        """Whether this one is met. Counts it."""
+        if not re.search(self.rule.route, text):
+            return False
+        self.seen += 1
+        return self.seen % self.rule.every == 0
 
 
 class FaultBook:
@@ -204,11 +214,7 @@ class FaultBook:
 
     def _matching(self, subject: Subject, text: str) -> list[_Ordered]:
         self._forget_spent()
-        return [
-            ordered
-            for ordered in self._ordered
-            if ordered.rule.subject is subject and re.search(ordered.rule.route, text)
-        ]
+        return [ordered for ordered in self._ordered if ordered.rule.subject is subject and ordered.fits(text)]
 
     def _use(self, ordered: _Ordered) -> FaultRule:
         if ordered.left is not None:

@@ -20,6 +20,7 @@ def limits(command: Command) -> Command:
     """The options that say which requests a fault meets, and how many."""
     for option in (
         click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="In force for this long."),
+        click.option("--every", type=click.IntRange(1), help="Meets each so-manieth: 50 is 2 %."),
         click.option("--count", type=click.IntRange(1), help="Meets this many requests."),
         route_option,
         url_option,

@@ -129,6 +129,7 @@ def crowd_on(stage: Stage, sizes: Sizes, draw: random.Random) -> Crowd:
     order = {"runs": sizes.runs, "checkpoints": CHECKPOINTS, "owner": f"{KEY}-owner"}
     runs = {f"run-{at}": run for at, run in enumerate(stage.wire.order("seed", order)["runs"])}
     create_all(stage.kubectl.kubeconfig, stage.namespace, runs, sizes.poll_seconds)
+    sizes.trouble(stage.wire)
     return Crowd(stage, runs, sizes, draw)
 
 
@@ -155,11 +156,14 @@ def claims(sizes: Sizes, found: Mapping[str, Values]) -> list[Claim]:
     """Returns what the project promises of its rest: that it costs nothing but its polls."""
     ours, pages = found[OURS], -(-(sizes.runs + sizes.newcomers) // PAGE)
     made = ours["rest_writes"][0] + ours["rest_events"][0]
+    many = f"{sizes.runs:,} TrainingRuns"
+    calm = Claim(f"{many} at rest: {made:.0f} writes and Events in {sizes.rest_seconds} s.", holds=made == 0)
+    if sizes.error_every:
+        return [calm]  # calls that fail are made again
     asked = ours["rest_calls_per_poll"][0]
     told = ours["blip_writes"][0] + ours["blip_events"][0]
-    many = f"{sizes.runs:,} TrainingRuns"
     return [
-        Claim(f"{many} at rest: {made:.0f} writes and Events in {sizes.rest_seconds} s.", holds=made == 0),
+        calm,
         Claim(f"A poll of {many} is {asked:.0f} calls, at most {pages + 1}.", holds=asked <= pages + 1),
         Claim(f"One failed look at {many}: {told:.0f} writes and Events.", holds=told == 0),
     ]
@@ -172,6 +176,8 @@ def claims(sizes: Sizes, found: Mapping[str, Values]) -> list[Claim]:
 @click.option("--newcomers", type=click.IntRange(1), default=100, show_default=True, help="Added one by one.")
 @click.option("--poll-seconds", type=click.IntRange(1), default=60, show_default=True)
 @click.option("--rest-seconds", type=click.IntRange(1), default=600, show_default=True)
+@click.option("--latency-ms", type=click.IntRange(0), default=0, show_default=True, help="Of the service.")
+@click.option("--error-every", type=click.IntRange(0), default=0, show_default=True, help="50: 2 % of calls fail.")
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="JSON of what was found.")
 def main(seed: int, output: Path, **sizes: int) -> None:
     """Measure many TrainingRuns at once."""

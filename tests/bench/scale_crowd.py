@@ -33,6 +33,8 @@ class Sizes:
         newcomers: How many are added to them, one after the other.
         poll_seconds: What every TrainingRun asks for.
         rest_seconds: How long a contender is watched while nothing happens.
+        latency_ms: How much later than it could the service answers.
+        error_every: Each so-manieth call fails with a 500; 0 for none.
     """
 
     runs: int
@@ -40,6 +42,15 @@ class Sizes:
     newcomers: int
     poll_seconds: int
     rest_seconds: int
+    latency_ms: int = 0
+    error_every: int = 0
+
+    def trouble(self, wire: Wire) -> None:
+        """Has the service be as far away, and as bad, from now on."""
+        if self.latency_ms:
+            wire.fault("latency", delay=self.latency_ms / 1000, route=" /api/")
+        if self.error_every:
+            wire.fault("http", status=500, every=self.error_every, route=" /api/")
 
     @property
     def patience_seconds(self) -> float:
@@ -130,7 +141,8 @@ def by_operator(crowd: Crowd) -> Values:
             }
             values |= crowd.at_rest(meter)
             values |= newcomers(crowd, watch)
-            values |= blip(crowd, meter)
+            if not crowd.sizes.error_every:
+                values |= blip(crowd, meter)
             values |= corrupted(crowd, meter)
         finally:
             operator.close()
@@ -159,7 +171,7 @@ def blip(crowd: Crowd, meter: Meter) -> Values:
     before, used = writes(stage.kubectl), meter.cpu_seconds()
     stage.wire.fault("http", status=500, route="GET /api/v1/training_runs", count=3)
     deadline = time.monotonic() + 2.5 * crowd.sizes.poll_seconds + POLL_LATE_SECONDS
-    while stage.wire.http.get("/_simulator/faults").json()["faults"]:
+    while any("count" in rule for rule in stage.wire.http.get("/_simulator/faults").json()["faults"]):
         if time.monotonic() > deadline:
             raise Untrue("the operator does not look at the service any more")
         pause.wait(0.2)
@@ -187,6 +199,7 @@ def corrupted(crowd: Crowd, meter: Meter) -> Values:
             stage.corrupt(crowd.runs[name])
         known = losses.wait_for(LOST, names, crowd.sizes.patience_seconds)
         over = hand_overs.wait_for(OVER, [f"{name}-handover" for name in names], crowd.sizes.patience_seconds)
+    stage.wire.http.delete("/_simulator/faults").raise_for_status()
     check(crowd, names, sessions(stage.wire) - seeded)
     return {
         "detected_seconds": [min(known.values()) - began],

@@ -91,6 +91,17 @@ def test_half_a_body_is_whole_for_http_and_cut_for_json(api: Wire) -> None:
     assert half.headers["content-type"] == whole.headers["content-type"]
 
 
+def test_a_share_of_calls_can_fail(api: Wire) -> None:
+    """Each third, and no other; the rest of the service is as it was."""
+    api.fault("http", status=503, every=3, route=RUNS)
+    answers = [api.get("training_runs").status_code for _ in range(7)]
+    other = api.get("healthz").status_code
+    api.http.delete("/_simulator/faults")
+
+    assert answers == [200, 200, 503, 200, 200, 503, 200]
+    assert other == 200
+
+
 def test_half_a_page_misses_rows_that_its_count_still_has(api: Wire) -> None:
     """Without a route it meets listings alone, and uses up its count on nothing else."""
     api.order("seed", {"runs": 5, "owner": f"{api.key}-owner"})
