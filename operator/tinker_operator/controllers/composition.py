@@ -21,6 +21,7 @@ from tinker_operator.controllers.accounts import Credentials, Keyring
 from tinker_operator.controllers.arrivals import Arrivals
 from tinker_operator.controllers.checkpoint_policy import reconcile_checkpoint_policy
 from tinker_operator.controllers.claims import Claims
+from tinker_operator.controllers.groups import ROOM, group_of
 from tinker_operator.controllers.hooks import HookCaller
 from tinker_operator.controllers.inspections import Inspections
 from tinker_operator.controllers.jobs import TRAINER_JOBS, trimmed_job
@@ -202,9 +203,10 @@ async def _run(
     (telemetry, health), (cluster_id, resources) = shown, watched
     store = Store({TRAINER_JOBS.kind: trimmed_job})
     work = WorkMetrics(telemetry.registry, time.monotonic)
-    queue = WorkQueue(time.monotonic, rng=random.random, watch=work)
     keyring = Keyring(api, deployment.own, deployment.default_url, deployment.allowed_urls)
     services = Services(keyring, clock=utc_now, monotonic=time.monotonic)
+    group = partial(group_of, store, services)
+    queue = WorkQueue(time.monotonic, rng=random.random, group=group, room=ROOM, watch=work)
     shortest = deployment.shortest_poll_seconds
     poller = Poller(services, store, queue, cluster_id=cluster_id, rng=random.random, shortest_interval=shortest)
     # Two pods on one host may have the same name and pid; the Lease must tell them apart.

@@ -4,7 +4,7 @@ The poller refreshes an account; the observer and the actuator ask for its clien
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -67,6 +67,10 @@ class Services:
     def of(self, account: Account) -> Service | Fault | None:
         """Returns the account's service, what is wrong with the account, or None before its first refresh."""
         return self._by_account.get(account)
+
+    def shared_by(self, account: Account) -> Hashable:
+        """Returns what is equal for accounts that share a connection; before its first refresh, the account itself."""
+        return self._used_by.get(account, account)
 
     def inventory_of(self, account: Account) -> Inventory:
         """Returns what is known through the account; an account that is at fault knows that fault."""
