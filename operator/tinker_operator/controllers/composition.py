@@ -29,6 +29,7 @@ from tinker_operator.controllers.objects import CHECKPOINT_POLICIES, TRAINING_RU
 from tinker_operator.controllers.policy_metrics import PolicyCollector
 from tinker_operator.controllers.poller import Poller
 from tinker_operator.controllers.reporter import Reporter
+from tinker_operator.controllers.service_metrics import ServiceMetrics
 from tinker_operator.controllers.services import Services
 from tinker_operator.controllers.sessions import SessionKeeper
 from tinker_operator.controllers.shell import Shell
@@ -49,6 +50,8 @@ from tinker_operator.engine.outbox import EventOutbox
 from tinker_operator.engine.store import Store
 from tinker_operator.engine.work_metrics import WorkMetrics
 from tinker_operator.engine.workqueue import WorkQueue
+from tinker_operator.tinker.budget import USUAL_PACE, Budget, BudgetTerms, Lane, asked_in
+from tinker_operator.tinker.retry import Timekeeper
 
 RESOURCES = (TRAINING_RUNS, CHECKPOINT_POLICIES)
 WATCHING = ("list", "watch")
@@ -76,6 +79,7 @@ class Deployment:
         shortest_poll_seconds: Floor of what objects may ask for as their poll interval.
         metrics_address: Host and port of /metrics, /healthz and /readyz; None to serve none.
         export_image: Image of the Jobs that export checkpoints; None when policies have to name one.
+        calls_per_second: Pace of the calls of one connection to the service, in the long run.
     """
 
     kubeconfig: Path | None
@@ -89,6 +93,7 @@ class Deployment:
     shortest_poll_seconds: float = 1.0
     metrics_address: tuple[str, int] | None = None
     export_image: str | None = None
+    calls_per_second: float = USUAL_PACE
 
 
 class AddressUnusable(Exception):
@@ -204,7 +209,7 @@ async def _run(
     store = Store({TRAINER_JOBS.kind: trimmed_job})
     work = WorkMetrics(telemetry.registry, time.monotonic)
     keyring = Keyring(api, deployment.own, deployment.default_url, deployment.allowed_urls)
-    services = Services(keyring, clock=utc_now, monotonic=time.monotonic)
+    services = _services(deployment, keyring, ServiceMetrics(telemetry.registry))
     group = partial(group_of, store, services)
     queue = WorkQueue(time.monotonic, rng=random.random, group=group, room=ROOM, watch=work)
     shortest = deployment.shortest_poll_seconds
@@ -256,6 +261,14 @@ async def _run(
         log.info("operator_ended")
 
 
+def _services(deployment: Deployment, keyring: Keyring, watch: ServiceMetrics) -> Services:
+    terms = BudgetTerms(calls_per_second=deployment.calls_per_second)
+    budget = partial(Budget, terms, Timekeeper(), watch)
+    services = Services(keyring, clock=utc_now, monotonic=time.monotonic, new_budget=budget)
+    watch.show_held_back(services.held_back)
+    return services
+
+
 async def _exposed(deployment: Deployment, registry: CollectorRegistry, health: Health) -> Exposition | None:
     if deployment.metrics_address is None:
         return None
@@ -271,8 +284,10 @@ async def _exposed(deployment: Deployment, registry: CollectorRegistry, health: 
 
 
 async def _reconcile(shell: Shell, key: ObjectKey) -> float | None:
-    reconcile = reconcile_training_run if key.kind == TRAINING_RUNS.kind else reconcile_checkpoint_policy
-    return await reconcile(shell, key)
+    if key.kind == TRAINING_RUNS.kind:
+        return await reconcile_training_run(shell, key)
+    with asked_in(Lane.BULK):
+        return await reconcile_checkpoint_policy(shell, key)
 
 
 def _elector(deployment: Deployment, api: KubeApi, identity: str) -> Elector | None:

@@ -25,6 +25,7 @@ from tinker_operator.controllers.services import Service, Services
 from tinker_operator.engine.faults import described
 from tinker_operator.engine.keys import ObjectKey
 from tinker_operator.engine.store import Change, Store
+from tinker_operator.tinker.budget import Lane, asked_in
 from tinker_operator.tinker.errors import TinkerError
 
 BEAT_SECONDS = 10.0
@@ -133,7 +134,8 @@ class SessionKeeper:
         if not isinstance(service, Service):
             return
         try:
-            await service.client.heartbeat(session)
+            with asked_in(Lane.BEAT):
+                await service.client.heartbeat(session)
         except TinkerError as error:
             log.debug("heartbeat_missed", session=session, error=error.reason)
         except Exception as error:  # noqa: BLE001 - one session's trouble must not end the beat of all others

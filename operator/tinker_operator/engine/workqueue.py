@@ -20,6 +20,9 @@ from tinker_operator.engine.timetable import Timetable
 from tinker_operator.engine.turns import Priority as Priority  # noqa: PLC0414 - callers know it as the queue's own
 from tinker_operator.engine.turns import Turns
 
+WAIT_SPREAD = 0.2
+"""The share of a wait that the other side asked for which chance may add to it."""
+
 
 def namespace_of(key: ObjectKey) -> Hashable:
     """The default lane of a key: namespaces take turns."""
@@ -123,7 +126,8 @@ class WorkQueue:
 
         Args:
             key: What failed.
-            at_least: Seconds that the other side asked to wait; used when longer than the back-off.
+            at_least: Seconds that the other side asked to wait; used when longer than the back-off, and spread upwards,
+                so that all who were asked do not come back at the same moment.
 
         Returns:
             The wait, in seconds.
@@ -131,7 +135,9 @@ class WorkQueue:
         self._failures[key] += 1
         if self._watch is not None:
             self._watch.retried(key)
-        seconds = max(at_least, self._backoff.seconds(self._failures[key], self._rng()))
+        chance = self._rng()
+        spread = at_least * (1.0 + WAIT_SPREAD * chance)
+        seconds = max(spread, self._backoff.seconds(self._failures[key], chance))
         self.add_after(key, seconds)
         return seconds
 
