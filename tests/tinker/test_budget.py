@@ -85,7 +85,7 @@ async def test_what_is_held_back_is_not_repeated(
     """The caller's own repetitions would only wait."""
     client = connect(script(answer(500)), retry=ONCE, budget=budget(time))
     await fail(client, FAILURES)
-    patient = connect(script(SOUND), budget=client._transport._budget)
+    patient = connect(script(SOUND), budget=client._transport.budget)
     with pytest.raises(HeldBack):
         await patient.healthz()
     assert time.slept == []
@@ -255,6 +255,48 @@ async def test_bulk_that_hangs_leaves_room_for_every_other_lane(connect: Connect
     for task in bulk:
         task.cancel()
     await asyncio.gather(*bulk, return_exceptions=True)
+
+
+async def test_what_is_judged_in_a_reserved_place_is_done_at_once_or_not_at_all(
+    connect: Connect, script: Callable[..., Script], time: FakeTime
+) -> None:
+    """Neither for room, which its own first call takes, nor for a pause: it is held back instead of done late."""
+    service = script(SOUND, SOUND, answer(429, **{"retry-after": "2"}), SOUND)
+    client = connect(service, retry=ONCE, budget=budget(time, room={**BudgetTerms().room, Lane.ACT: 1}))
+    async with client.reserved():
+        assert [await client.healthz(), await client.healthz()] == ["ok", "ok"]
+        await fail(client, 1)
+        with pytest.raises(HeldBack):
+            await client.healthz()
+    assert time.slept == []
+    assert await client.healthz() == "ok", "and others wait as ever"
+    assert len(time.slept) == 1
+
+
+async def test_a_place_is_waited_for_before_the_judgement(connect: Connect, time: FakeTime) -> None:
+    """Not between it and the deed."""
+    leave, order = asyncio.Event(), list[str]()
+
+    async def service(_: httpx.Request) -> httpx.Response:
+        order.append("sent")
+        await leave.wait()
+        return httpx.Response(200, json={"status": "ok"})
+
+    client = connect(service, budget=budget(time, room={**BudgetTerms().room, Lane.ACT: 1}))
+
+    async def judged() -> None:
+        async with client.reserved():
+            order.append("judged")
+            await client.healthz()
+
+    first = asyncio.create_task(client.healthz())
+    await until(lambda: order)
+    second = asyncio.create_task(judged())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    leave.set()
+    await asyncio.gather(first, second)
+    assert order == ["sent", "judged", "sent"]
 
 
 async def test_the_pace_is_kept_in_the_long_run_and_heartbeats_do_not_wait_for_it(

@@ -1,6 +1,7 @@
 """What the families of calls stand on: one connection to one service under one key."""
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Final, Self
 
 import httpx
@@ -67,6 +68,10 @@ class Connection:
     def base_url(self) -> str:
         """The service's own address; downloads are judged by where it lies."""
         return self._transport.base_url
+
+    def reserved(self) -> AbstractAsyncContextManager[None]:
+        """Wait for room in the budget now, so that no call within waits for it between a judgement and its deed."""
+        return self._transport.budget.reserved()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._transport.base_url!r})"

@@ -105,10 +105,7 @@ class ServiceTimeout(NoAnswer, transient=True, remedy="Check the network and the
 class HeldBack(NoAnswer, transient=True, remedy="Wait; calls go on as soon as the service answers again."):
     """Nothing was sent: the service failed at many calls in a row, or asked for a pause that outlasts this call.
 
-    Args:
-        message, remedy: See TinkerError.
-        because: The reason of the error that the connection met; what conditions show.
-        next_try: Seconds until a call may go out again.
+    `because` is the reason of the error that the connection met, `next_try` the seconds until a call may go out again.
     """
 
     def __init__(

@@ -68,7 +68,7 @@ class Transport:
         self.timeouts: Final = timeouts
         self.keeper: Final = keeper
         self.retry: Final = retry
-        self._budget = budget or NoBudget()
+        self.budget: Final = budget or NoBudget()
         self._redaction = Redaction(key)
         self._key = key
         self.tokens: Final = Tokens(self._exchanged_key, keeper, wanted=exchange_tokens)
@@ -121,7 +121,7 @@ class Transport:
         """
         policy = self.retry if call.repeatable else replace(self.retry, max_attempts=1)
         longest = call.seconds or self.timeouts.attempt
-        async with self._budget.place():
+        async with self.budget.place():
             return await repeated(policy, self.keeper, lambda left: self._attempt(call, min(longest, left)))
 
     def read(self, answer: Answer, model: type[M]) -> M:
@@ -159,7 +159,7 @@ class Transport:
     async def _attempt(self, call: Call, seconds: float) -> Answer:
         """Send once, when and if the budget lets it."""
         held_open = call.seconds is not None
-        return await self._budget.attempt(seconds, lambda left: self._sent(call, left), patient=held_open)
+        return await self.budget.attempt(seconds, lambda left: self._sent(call, left), patient=held_open)
 
     async def _sent(self, call: Call, seconds: float) -> Answer:
         """Send once under the key or under the token that stands for it, and again under a new one if it is refused."""

@@ -5,17 +5,9 @@ bounded by its caller alone.
 """
 
 from tinker_operator.tinker.budget.breaker import Breaker, BreakerTerms
-from tinker_operator.tinker.budget.budget import (
-    LONGEST_PAUSE,
-    USUAL_PACE,
-    Budget,
-    BudgetTerms,
-    BudgetWatch,
-    NoBudget,
-    Outcome,
-    Spending,
-)
+from tinker_operator.tinker.budget.budget import LONGEST_PAUSE, Budget, NoBudget, Spending
 from tinker_operator.tinker.budget.lanes import Lane, asked_in
+from tinker_operator.tinker.budget.terms import USUAL_PACE, BudgetTerms, BudgetWatch, Outcome
 
 __all__ = [
     "LONGEST_PAUSE",

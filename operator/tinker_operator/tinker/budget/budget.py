@@ -5,19 +5,19 @@ says so by an error of its own: nobody may take it for an answer.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
-from enum import StrEnum
+from contextvars import ContextVar
+from dataclasses import dataclass
 from http import HTTPStatus
 from math import inf
-from types import MappingProxyType
 from typing import Final, Protocol, TypeVar
 
 from aiolimiter import AsyncLimiter
 
-from tinker_operator.tinker.budget.breaker import Breaker, BreakerTerms
+from tinker_operator.tinker.budget.breaker import Breaker
 from tinker_operator.tinker.budget.lanes import Lane, current_lane
+from tinker_operator.tinker.budget.terms import BudgetTerms, BudgetWatch, Outcome
 from tinker_operator.tinker.errors import (
     ClientClosed,
     HeldBack,
@@ -33,8 +33,6 @@ from tinker_operator.tinker.errors import (
 from tinker_operator.tinker.retry import Timekeeper
 
 T = TypeVar("T")
-USUAL_PACE: Final = 200.0
-"""Calls a second, in the long run."""
 BURST_SECONDS: Final = 2.0
 """So long a pause can be made up for at once."""
 BULK_SHARE: Final = 0.75
@@ -44,43 +42,6 @@ LONGEST_PAUSE: Final = 60.0
 _SPREAD: Final = 0.5
 """Seconds over which calls return that waited for the same moment."""
 _PASSING: Final = frozenset({Lane.LOOK, Lane.BEAT})
-_ROOM: Final = MappingProxyType({Lane.LOOK: 4, Lane.ACT: 32, Lane.BULK: 24, Lane.BEAT: 16})
-
-
-class Outcome(StrEnum):
-    """What became of an attempt."""
-
-    ANSWERED = "answered"
-    """There was an answer, whatever it said."""
-    FAILED = "failed"
-    """There was none that can be used, or a 5xx."""
-    HELD_BACK = "held_back"
-    """It was not sent."""
-
-
-class BudgetWatch(Protocol):
-    """Told of what is spent, for metrics."""
-
-    def waited(self, lane: Lane, seconds: float) -> None:
-        """A call got its place after so long."""
-
-    def ended(self, lane: Lane, outcome: Outcome) -> None:
-        """An attempt is over."""
-
-
-@dataclass(frozen=True, slots=True)
-class BudgetTerms:
-    """How much.
-
-    Args:
-        calls_per_second: The pace, in the long run; heartbeats have their own and do not count.
-        room: Calls at once, by lane.
-        breaker: When calls are held back.
-    """
-
-    calls_per_second: float = USUAL_PACE
-    room: Mapping[Lane, int] = field(default_factory=lambda: _ROOM)
-    breaker: BreakerTerms = field(default_factory=BreakerTerms)
 
 
 class Spending(Protocol):
@@ -88,6 +49,9 @@ class Spending(Protocol):
 
     def place(self) -> AbstractAsyncContextManager[None]:
         """Room for one call with its repetitions."""
+
+    def reserved(self) -> AbstractAsyncContextManager[None]:
+        """Room for calls that must not wait from here on; see `Budget.reserved`."""
 
     async def attempt(self, seconds: float, send: Callable[[float], Awaitable[T]], *, patient: bool) -> T:
         """Send once, if the budget lets it; see `Budget.attempt`."""
@@ -109,6 +73,10 @@ class NoBudget:
     """Lets everything out at once."""
 
     def place(self) -> AbstractAsyncContextManager[None]:
+        """Give room."""
+        return nullcontext()
+
+    def reserved(self) -> AbstractAsyncContextManager[None]:
         """Give room."""
         return nullcontext()
 
@@ -139,8 +107,24 @@ class Budget:
         self._asked_by = self._failure = _Cause.of(ServiceUnreachable(""))
 
     @asynccontextmanager
+    async def reserved(self) -> AsyncIterator[None]:
+        """Wait now for what calls within would wait for: none of them waits any more, it goes out or is held back.
+
+        For what is judged right before its call: between the two nobody may have time to change what was judged.
+        """
+        async with self.place():
+            token = _RESERVED.set(self)
+            try:
+                yield
+            finally:
+                _RESERVED.reset(token)
+
+    @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
         """Wait for room in the lane and for the pace; repetitions of the call keep the place and are not paced."""
+        if _RESERVED.get() is self:
+            yield
+            return
         lane, began = current_lane(), self._keeper.monotonic()
         async with self._room[lane]:
             if lane is Lane.BULK:
@@ -181,7 +165,7 @@ class Budget:
         """Wait as long as the service asked any call of this connection to; give what is left of the time."""
         until = self._keeper.monotonic() + seconds
         while (wait := self._not_before - self._keeper.monotonic()) > 0:
-            if self._not_before >= until:
+            if self._not_before >= until or _RESERVED.get() is self:
                 told = "The service asked for a pause of all calls, so this one was not sent"
                 raise self._held_back(told, self._asked_by, wait)
             await self._keeper.sleep(wait + self._keeper.uniform(0.0, min(_SPREAD, until - self._not_before)))
@@ -218,6 +202,10 @@ class Budget:
     def _tell(self, outcome: Outcome) -> None:
         if self._watch is not None:
             self._watch.ended(current_lane(), outcome)
+
+
+_RESERVED: Final[ContextVar[Budget | None]] = ContextVar("reserved", default=None)
+"""The budget that keeps a place for this task."""
 
 
 def is_failure(error: TinkerError, *, patient: bool) -> bool:
