@@ -48,6 +48,7 @@ SETTINGS: dict[str, tuple[tuple[str, ...], dict[str, str], str]] = {
     "an address that is not this machine's": (("--metrics-address", "192.0.2.1:9090"), {}, "--metrics-address"),
     "an address that is a URL": (("--metrics-address", "http://127.0.0.1:9090"), {}, "--metrics-address"),
     "a floor of polls of nothing": (("--min-poll-seconds", "0"), {}, "--min-poll-seconds"),
+    "no calls at all": (("--calls-per-second", "0"), {}, "--calls-per-second"),
     "an option that does not exist": (("--colour",), {}, "--colour"),
 }
 
@@ -106,6 +107,7 @@ def test_help_names_every_option() -> None:
         "--cluster-id",
         "--allow-webhook",
         "--min-poll-seconds",
+        "--calls-per-second",
         "--metrics-address",
         "TINKER_BASE_URL",
     ):

@@ -102,10 +102,17 @@ def test_a_policy_wakes_the_others_of_its_namespace(store: Store) -> None:
 
 def scheduling(labels: dict[str, str], *, every: int = 100, **rest: Any) -> Any:
     """Returns a policy with a schedule for these labels."""
-    spec = {"selector": {"matchLabels": labels}, "schedule": {"saveEvery": every}}
+    retention = {"keepLast": 3}
+    spec = {"selector": {"matchLabels": labels}, "schedule": {"saveEvery": every}, "retention": retention}
     made = obj("math", generation=rest.pop("generation", 1), spec=spec)
     made["metadata"] |= rest
     return made
+
+
+def unread(labels: dict[str, str]) -> Any:
+    """Returns a policy with the same schedule, and words elsewhere that this release does not know."""
+    made = scheduling(labels)
+    return {**made, "spec": {**made["spec"], "retention": {"keepLast": "as many as it takes"}}}
 
 
 MATHS = {"team": "math"}
@@ -129,6 +136,16 @@ TIMINGS: dict[str, tuple[Any, Any, set[str]]] = {
     "one that is being deleted": (scheduling(MATHS), scheduling(MATHS, deletionTimestamp="now"), {"math"}),
     "one made anew under its name": (scheduling(MATHS), scheduling(MATHS, uid="another"), {"math"}),
     "an edit of something else": (scheduling(MATHS), scheduling(MATHS, generation=2), set()),
+    "one that can be read again, though its schedule is the same": (
+        unread(MATHS),
+        scheduling(MATHS, generation=2),
+        {"math"},
+    ),
+    "one that cannot be read any more": (
+        scheduling(MATHS),
+        {**unread(MATHS), "metadata": obj("math", generation=2)["metadata"]},
+        {"math"},
+    ),
     "one that says nothing of it": (None, WITHOUT, set()),
     "an echo of its status": (scheduling(MATHS), {**scheduling(MATHS), "status": {"trainingRuns": 1}}, set()),
 }

@@ -27,8 +27,8 @@ POLLS = 50
 """How often each kind of trouble is met at least."""
 BETWEEN_POLLS = 0.8
 """Seconds of pause that tell one poll from the next: within one, the attempts follow each other sooner."""
-PATIENT = {"silence", "slow drip"}
-"""Trouble that takes a call's whole deadline to notice: more accounts meet it, side by side."""
+PATIENT = {"silence", "slow drip", "429 with Retry-After"}
+"""Trouble that takes a whole deadline to notice, or asks for long pauses: more accounts meet it, side by side."""
 SIDE_BY_SIDE = 8
 TROUBLE_SECONDS = 400.0
 CLEAR_SECONDS = 150.0

@@ -17,6 +17,7 @@ from tinker_operator.controllers.composition import AddressUnusable, Deployment,
 from tinker_operator.engine.elector import LeadershipLost
 from tinker_operator.engine.faults import described
 from tinker_operator.engine.kube_errors import CredentialsInvalid, KubeError
+from tinker_operator.tinker.budget import USUAL_PACE
 from tinker_operator.tinker.errors import TinkerError
 
 BAD_SETTING = 2
@@ -70,6 +71,13 @@ def command() -> None:
     help="Floor of pollIntervalSeconds: an object that asks for less is looked at this often.",
 )
 @click.option(
+    "--calls-per-second",
+    type=click.FloatRange(1, 10_000),
+    default=USUAL_PACE,
+    show_default=True,
+    help="Pace of calls to the service under one key; many at once may make up for a pause of two seconds.",
+)
+@click.option(
     "--metrics-address",
     metavar="HOST:PORT",
     help="Serve Prometheus metrics there, at /metrics, and the probes /healthz and /readyz. Default: nowhere.",
@@ -85,6 +93,7 @@ def run(  # noqa: PLR0917 - click names them
     lease_namespace: str | None,
     webhooks: tuple[str, ...],
     min_poll_seconds: float,
+    calls_per_second: float,
     metrics_address: str | None,
     log_format: str,
     debug: bool,
@@ -107,6 +116,7 @@ def run(  # noqa: PLR0917 - click names them
         lease_namespace=lease_namespace,
         webhooks=webhooks,
         shortest_poll_seconds=min_poll_seconds,
+        calls_per_second=calls_per_second,
         metrics_address=metrics_address,
     )
     configure_logs(json=None if log_format == "auto" else log_format == "json", debug=debug)

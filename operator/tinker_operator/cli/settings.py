@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from tinker_operator.controllers.accounts import Credentials, normal_url
 from tinker_operator.controllers.composition import Deployment
+from tinker_operator.tinker.budget import USUAL_PACE
 from tinker_operator.tinker.errors import CallNotPossible
 from tinker_operator.tinker.settings import checked_base_url, checked_key
 
@@ -39,6 +40,7 @@ class Settings(BaseModel):
         lease_namespace: Namespace of the leader-election Lease; None to run without election.
         webhooks: Hosts that a hook may call.
         shortest_poll_seconds: Floor of what objects may ask for as their poll interval.
+        calls_per_second: Pace of the calls of one connection to the service, in the long run.
         metrics_address: Host and port of /metrics, /healthz and /readyz; None to serve none.
         export_image: Image of the Jobs that export checkpoints; None when policies have to name one.
     """
@@ -54,6 +56,7 @@ class Settings(BaseModel):
     lease_namespace: str | None = None
     webhooks: tuple[str, ...] = ()
     shortest_poll_seconds: float = 1.0
+    calls_per_second: float = USUAL_PACE
     metrics_address: tuple[str, int] | None = None
     export_image: str | None = None
 
@@ -69,6 +72,7 @@ class Settings(BaseModel):
         lease_namespace: str | None,
         webhooks: tuple[str, ...] = (),
         shortest_poll_seconds: float = 1.0,
+        calls_per_second: float = USUAL_PACE,
         metrics_address: str | None = None,
     ) -> Self:
         """Returns the settings from the command line and the environment.
@@ -91,6 +95,7 @@ class Settings(BaseModel):
             else checked_namespace("--lease-namespace", lease_namespace),
             webhooks=tuple(checked_host("--allow-webhook", host) for host in webhooks),
             shortest_poll_seconds=shortest_poll_seconds,
+            calls_per_second=calls_per_second,
             export_image=environ.get("TINKER_OPERATOR_IMAGE") or None,
             metrics_address=None if metrics_address is None else checked_address("--metrics-address", metrics_address),
         )
@@ -107,6 +112,7 @@ class Settings(BaseModel):
             lease_namespace=self.lease_namespace,
             allowed_webhooks=frozenset(self.webhooks),
             shortest_poll_seconds=self.shortest_poll_seconds,
+            calls_per_second=self.calls_per_second,
             metrics_address=self.metrics_address,
             export_image=self.export_image,
         )

@@ -28,11 +28,16 @@ CheckpointAction = DeleteCheckpoint | SetCheckpointTtl | ReadWeights | PublishCh
 
 
 async def on_checkpoint(action: CheckpointAction, client: TinkerClient, still_due: StillDue) -> Outcome:
-    """Does any of these.
+    """Does any of these. No call of it waits for the budget: what was judged must not change before it is done.
 
     Raises:
         TinkerError: The service did not answer, or did not do it.
     """
+    async with client.reserved():
+        return await _done(action, client, still_due)
+
+
+async def _done(action: CheckpointAction, client: TinkerClient, still_due: StillDue) -> Outcome:
     match action:
         case DeleteCheckpoint():
             return await delete_checkpoint(action, client, still_due)

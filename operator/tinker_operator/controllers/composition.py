@@ -21,6 +21,7 @@ from tinker_operator.controllers.accounts import Credentials, Keyring
 from tinker_operator.controllers.arrivals import Arrivals
 from tinker_operator.controllers.checkpoint_policy import reconcile_checkpoint_policy
 from tinker_operator.controllers.claims import Claims
+from tinker_operator.controllers.groups import ROOM, group_of
 from tinker_operator.controllers.hooks import HookCaller
 from tinker_operator.controllers.inspections import Inspections
 from tinker_operator.controllers.jobs import TRAINER_JOBS, trimmed_job
@@ -28,6 +29,7 @@ from tinker_operator.controllers.objects import CHECKPOINT_POLICIES, TRAINING_RU
 from tinker_operator.controllers.policy_metrics import PolicyCollector
 from tinker_operator.controllers.poller import Poller
 from tinker_operator.controllers.reporter import Reporter
+from tinker_operator.controllers.service_metrics import ServiceMetrics
 from tinker_operator.controllers.services import Services
 from tinker_operator.controllers.sessions import SessionKeeper
 from tinker_operator.controllers.shell import Shell
@@ -48,6 +50,8 @@ from tinker_operator.engine.outbox import EventOutbox
 from tinker_operator.engine.store import Store
 from tinker_operator.engine.work_metrics import WorkMetrics
 from tinker_operator.engine.workqueue import WorkQueue
+from tinker_operator.tinker.budget import USUAL_PACE, Budget, BudgetTerms, Lane, asked_in
+from tinker_operator.tinker.retry import Timekeeper
 
 RESOURCES = (TRAINING_RUNS, CHECKPOINT_POLICIES)
 WATCHING = ("list", "watch")
@@ -77,6 +81,7 @@ class Deployment:
         shortest_poll_seconds: Floor of what objects may ask for as their poll interval.
         metrics_address: Host and port of /metrics, /healthz and /readyz; None to serve none.
         export_image: Image of the Jobs that export checkpoints; None when policies have to name one.
+        calls_per_second: Pace of the calls of one connection to the service, in the long run.
     """
 
     kubeconfig: Path | None
@@ -90,6 +95,7 @@ class Deployment:
     shortest_poll_seconds: float = 1.0
     metrics_address: tuple[str, int] | None = None
     export_image: str | None = None
+    calls_per_second: float = USUAL_PACE
 
 
 class AddressUnusable(Exception):
@@ -204,9 +210,10 @@ async def _run(
     (telemetry, health), (cluster_id, resources) = shown, watched
     store = Store({TRAINER_JOBS.kind: trimmed_job})
     work = WorkMetrics(telemetry.registry, time.monotonic)
-    queue = WorkQueue(time.monotonic, rng=random.random, watch=work)
     keyring = Keyring(api, deployment.own, deployment.default_url, deployment.allowed_urls)
-    services = Services(keyring, clock=utc_now, monotonic=time.monotonic)
+    services = _services(deployment, keyring, ServiceMetrics(telemetry.registry))
+    group = partial(group_of, store, services)
+    queue = WorkQueue(time.monotonic, rng=random.random, group=group, room=ROOM, watch=work)
     shortest = deployment.shortest_poll_seconds
     poller = Poller(services, store, queue, cluster_id=cluster_id, rng=random.random, shortest_interval=shortest)
     # Two pods on one host may have the same name and pid; the Lease must tell them apart.
@@ -257,6 +264,14 @@ async def _run(
         log.info("operator_ended")
 
 
+def _services(deployment: Deployment, keyring: Keyring, watch: ServiceMetrics) -> Services:
+    terms = BudgetTerms(calls_per_second=deployment.calls_per_second)
+    budget = partial(Budget, terms, Timekeeper(), watch)
+    services = Services(keyring, clock=utc_now, monotonic=time.monotonic, new_budget=budget)
+    watch.show_held_back(services.held_back)
+    return services
+
+
 async def _exposed(deployment: Deployment, registry: CollectorRegistry, health: Health) -> Exposition | None:
     if deployment.metrics_address is None:
         return None
@@ -272,8 +287,10 @@ async def _exposed(deployment: Deployment, registry: CollectorRegistry, health: 
 
 
 async def _reconcile(shell: Shell, key: ObjectKey) -> float | None:
-    reconcile = reconcile_training_run if key.kind == TRAINING_RUNS.kind else reconcile_checkpoint_policy
-    return await reconcile(shell, key)
+    if key.kind == TRAINING_RUNS.kind:
+        return await reconcile_training_run(shell, key)
+    with asked_in(Lane.BULK):
+        return await reconcile_checkpoint_policy(shell, key)
 
 
 def _elector(deployment: Deployment, api: KubeApi, identity: str) -> Elector | None:

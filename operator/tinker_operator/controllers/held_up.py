@@ -2,9 +2,10 @@
 
 from tinker_operator.core.run_status import Requeue
 from tinker_operator.core.world import Fault
+from tinker_operator.engine.workers import PutOff
 
 
-class HeldUp(Exception):
+class HeldUp(PutOff):
     """Something that the round needs could not be had.
 
     Attributes:
@@ -21,5 +22,6 @@ def settled(requeue: Requeue, fault: Fault | None) -> float | None:
         HeldUp: The round is to be repeated with a growing back-off.
     """
     if requeue.backed_off:
-        raise HeldUp(fault.message if fault else "The service failed; the round is repeated.")
+        told = fault.message if fault else "The service failed; the round is repeated."
+        raise HeldUp(told, retry_after=fault.retry_after if fault else 0.0)
     return requeue.after

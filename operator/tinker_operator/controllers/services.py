@@ -4,7 +4,7 @@ The poller refreshes an account; the observer and the actuator ask for its clien
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -12,8 +12,15 @@ from tinker_operator.controllers.accounts import Account, Credentials, Keyring, 
 from tinker_operator.controllers.translate import fault_of, observed_run
 from tinker_operator.core.inventory import Inventory, failed_inventory, next_inventory
 from tinker_operator.core.world import Fault
+from tinker_operator.tinker.budget import Budget, BudgetTerms, Lane, asked_in
 from tinker_operator.tinker.client import TinkerClient
 from tinker_operator.tinker.errors import TinkerError
+from tinker_operator.tinker.retry import Timekeeper
+
+
+def usual_budget() -> Budget:
+    """Returns a budget with the usual terms that nobody watches."""
+    return Budget(BudgetTerms(), Timekeeper())
 
 
 @dataclass(slots=True)
@@ -22,6 +29,7 @@ class Service:
 
     Attributes:
         client: Calls to the service.
+        budget: What its calls are let out by.
         inventory: The newest snapshot.
         polled_at: Monotonic time, in seconds, of the newest look; None before the first.
         looked_from: Monotonic time, in seconds, at which the newest look that succeeded began.
@@ -29,6 +37,7 @@ class Service:
     """
 
     client: TinkerClient
+    budget: Budget
     inventory: Inventory = field(default_factory=Inventory)
     polled_at: float | None = None
     looked_from: float = float("-inf")
@@ -37,7 +46,8 @@ class Service:
     async def look(self, watched: Iterable[str], clock: Callable[[], datetime], began: float) -> None:
         """Replaces the snapshot by a new look at every run; trouble becomes the snapshot's fault."""
         try:
-            runs = await self.client.training_runs()
+            with asked_in(Lane.LOOK):
+                runs = await self.client.training_runs()
         except TinkerError as error:
             self.inventory = failed_inventory(self.inventory, fault_of(error), now=clock())
             return
@@ -53,10 +63,19 @@ class Services:
         keyring: How an account becomes credentials.
         clock: Wall clock, timezone-aware.
         monotonic: Monotonic clock, in seconds.
+        new_budget: Makes the budget of a new connection.
     """
 
-    def __init__(self, keyring: Keyring, *, clock: Callable[[], datetime], monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        keyring: Keyring,
+        *,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        new_budget: Callable[[], Budget] = usual_budget,
+    ) -> None:
         self._keyring = keyring
+        self._new_budget = new_budget
         self._clock = clock
         self._monotonic = monotonic
         self._by_credentials: dict[Credentials, Service] = {}
@@ -68,6 +87,10 @@ class Services:
         """Returns the account's service, what is wrong with the account, or None before its first refresh."""
         return self._by_account.get(account)
 
+    def shared_by(self, account: Account) -> Hashable:
+        """Returns what is equal for accounts that share a connection; before its first refresh, the account itself."""
+        return self._used_by.get(account, account)
+
     def inventory_of(self, account: Account) -> Inventory:
         """Returns what is known through the account; an account that is at fault knows that fault."""
         match self._by_account.get(account):
@@ -77,6 +100,10 @@ class Services:
                 return Inventory(fault=fault, failing_since=self._failing.get(account))
             case _:
                 return Inventory()
+
+    def held_back(self) -> int:
+        """Returns how many connections hold calls back, because their service fails."""
+        return sum(service.budget.breaker.is_open for service in self._by_credentials.values())
 
     async def refresh(self, account: Account, watched: Iterable[str], *, max_age_seconds: float) -> None:
         """Reads the account's key again and looks at its service, unless somebody else just has.
@@ -123,10 +150,11 @@ class Services:
             await service.client.close()
 
     def _connected(self, account: Account, credentials: Credentials) -> Service | Fault:
-        client = connect(credentials, account)
+        budget = self._new_budget()
+        client = connect(credentials, account, budget)
         if isinstance(client, Fault):
             return client
-        return self._by_credentials.setdefault(credentials, Service(client))
+        return self._by_credentials.setdefault(credentials, Service(client, budget))
 
     async def _look(self, service: Service, watched: Iterable[str], max_age_seconds: float) -> None:
         async with service.lock:

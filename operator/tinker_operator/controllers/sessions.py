@@ -5,7 +5,8 @@ status at every beat, so a restarted operator goes on where the last one stopped
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
 
 import structlog
 
@@ -24,6 +25,7 @@ from tinker_operator.controllers.tracked import all_tracked
 from tinker_operator.engine.faults import described
 from tinker_operator.engine.keys import ObjectKey
 from tinker_operator.engine.store import Change, Store
+from tinker_operator.tinker.budget import Lane, asked_in
 from tinker_operator.tinker.errors import TinkerError
 
 BEAT_SECONDS = 10.0
@@ -71,10 +73,18 @@ class SessionKeeper:
         self._store = store
         self._services = services
         self._orphans: dict[str, Account] = {}
+        self._calls: dict[str, asyncio.Task[None]] = {}
         store.listen(self._on_change)
 
     async def run(self) -> None:
         """Beats until cancelled."""
+        try:
+            await self._keep()
+        finally:
+            for call in self._calls.values():
+                call.cancel()
+
+    async def _keep(self) -> None:
         before: Mapping[str, Holder] = {}
         while True:
             held = _held(self._store)
@@ -86,13 +96,19 @@ class SessionKeeper:
             held |= {session: kept for session, kept in before.items() if kept[0] & unread and kept[0] <= living}
             self._orphans |= {session: account for session, (uids, account) in before.items() if not uids <= living}
             unconnected = any(self._services.of(account) is None for _, account in held.values())
-            await asyncio.gather(
-                *(self._beat(session, account) for session, (_, account) in held.items()),
-                *(self._finish(session, account) for session, account in tuple(self._orphans.items())),
-            )
+            for session, (_, account) in held.items():
+                self._begin(session, self._beat, account)
+            for session, account in tuple(self._orphans.items()):
+                self._begin(session, self._finish, account)
             before = held
             # An operator that was restarted looks first: until then it has no connection to beat on.
             await asyncio.sleep(min(SOON_SECONDS, self._beat_seconds) if unconnected else self._beat_seconds)
+
+    def _begin(self, session: str, call: Callable[[str, Account], Coroutine[Any, Any, None]], account: Account) -> None:
+        """Calls beside all others: one service that hangs must not make the sessions of the rest miss their beats."""
+        if session not in self._calls:
+            self._calls[session] = asyncio.create_task(call(session, account), name="beat")
+            self._calls[session].add_done_callback(lambda _: self._calls.pop(session))
 
     def _on_change(self, change: Change) -> None:
         """A proof is short: its policy may be deleted before a beat has seen its session."""
@@ -106,7 +122,8 @@ class SessionKeeper:
         if not isinstance(service, Service):
             return
         try:
-            await service.client.heartbeat(session)
+            with asked_in(Lane.BEAT):
+                await service.client.heartbeat(session)
         except TinkerError as error:
             log.debug("heartbeat_missed", session=session, error=error.reason)
         except Exception as error:  # noqa: BLE001 - one session's trouble must not end the beat of all others

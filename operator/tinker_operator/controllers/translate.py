@@ -6,8 +6,17 @@ has to be thought about.
 
 from tinker_operator.api.reasons import Reason
 from tinker_operator.core.world import CheckpointKind, Fault, ObservedCheckpoint, ObservedRun, WeightsSeen
-from tinker_operator.engine.kube_errors import KubeError
-from tinker_operator.tinker.errors import BillingRequired, Forbidden, RateLimited, TinkerError, Unauthorized
+from tinker_operator.engine.kube_errors import KubeError, KubeUnavailable
+from tinker_operator.tinker.budget import LONGEST_PAUSE
+from tinker_operator.tinker.errors import (
+    BillingRequired,
+    Forbidden,
+    HeldBack,
+    RateLimited,
+    StatusError,
+    TinkerError,
+    Unauthorized,
+)
 from tinker_operator.tinker.models import Checkpoint, TrainingRun, WeightsInfo
 
 KEY_OR_PACE = (Unauthorized, Forbidden, BillingRequired, RateLimited)
@@ -51,10 +60,19 @@ def weights_seen(info: WeightsInfo) -> WeightsSeen:
 def fault_of(error: TinkerError) -> Fault:
     """Returns the service's trouble as a fault; one that does not pass by itself asks for the user."""
     known = set(Reason)
-    reason = Reason(error.reason) if error.reason in known else Reason.UNEXPECTED_STATUS
-    return Fault(reason, str(error), needs_user=not error.transient)
+    name = error.because if isinstance(error, HeldBack) else error.reason
+    reason = Reason(name) if name in known else Reason.UNEXPECTED_STATUS
+    return Fault(reason, str(error), needs_user=not error.transient, retry_after=_retry_after(error))
+
+
+def _retry_after(error: TinkerError) -> float:
+    if isinstance(error, HeldBack):
+        return error.next_try
+    asked = error.retry_after if isinstance(error, StatusError) else None
+    return min(asked or 0.0, LONGEST_PAUSE)
 
 
 def kube_fault(error: KubeError) -> Fault:
     """Returns the API server's trouble as a fault."""
-    return Fault(Reason.KUBERNETES_FAULT, str(error), needs_user=not error.transient)
+    asked = error.retry_after if isinstance(error, KubeUnavailable) else 0.0
+    return Fault(Reason.KUBERNETES_FAULT, str(error), needs_user=not error.transient, retry_after=asked)

@@ -7,8 +7,9 @@ and the TrainingRun that a Job was made for.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from tinker_operator.api.checkpoint_policy import CheckpointPolicy
 from tinker_operator.controllers.jobs import TRAINER_JOBS, owning_run
-from tinker_operator.controllers.objects import CHECKPOINT_POLICIES, TRAINING_RUNS
+from tinker_operator.controllers.objects import CHECKPOINT_POLICIES, TRAINING_RUNS, parsed
 from tinker_operator.engine.keys import KubeObject, ObjectKey
 from tinker_operator.engine.store import Change, Store
 from tinker_operator.engine.wakes import essential
@@ -83,13 +84,19 @@ class _Timing:
     uid: str
     selected: Mapping[str, str]
     schedule: Mapping[str, object]
+    readable: bool
 
 
 def _timing(policy: KubeObject | None) -> _Timing | None:
     spec = (policy or {}).get("spec") or {}
     if policy is None or not spec.get("schedule") or policy["metadata"].get("deletionTimestamp"):
         return None
-    return _Timing(policy["metadata"]["uid"], _selector(policy), spec["schedule"])
+    return _Timing(policy["metadata"]["uid"], _selector(policy), spec["schedule"], _is_readable(policy))
+
+
+def _is_readable(policy: KubeObject) -> bool:
+    """A policy that cannot be read leaves hand-overs as they stand: whatever makes it readable is news to its runs."""
+    return parsed(CheckpointPolicy, policy) is not None
 
 
 def _selector(policy: KubeObject | None) -> Mapping[str, str]:

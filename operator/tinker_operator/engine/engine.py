@@ -34,7 +34,8 @@ class EngineSettings:
     """How the engine runs.
 
     Attributes:
-        workers: How many objects are reconciled at once.
+        workers: How many objects are reconciled at once; several times the queue's room for a group, so that what is
+            slow for a few groups leaves workers for the others.
         reconcile_seconds: How long one reconciliation may take.
         resync_seconds: The pause between anti-entropy listings.
         settle_seconds: How long after a start of the watch the store is checked against a listing.
@@ -43,7 +44,7 @@ class EngineSettings:
         end_seconds: How long everything together may take to end, but for the release of the lease.
     """
 
-    workers: int = 32
+    workers: int = 256
     reconcile_seconds: float = 300.0
     resync_seconds: float = 300.0
     settle_seconds: float = 10.0

@@ -13,6 +13,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from tinker_operator.engine.keys import KubeObject
 from tinker_operator.engine.kube_errors import Access, error_of, unreachable
+from tinker_operator.engine.pause import SharedPause
 
 USER_AGENT = "tinker-operator"
 MERGE_PATCH = "application/merge-patch+json"
@@ -32,6 +33,7 @@ class Transport:
         configuration.client_session_kwargs = {"trust_env": bool(getproxies().keys() - {"no"})}
         self._client = ApiClient(configuration)
         self._client.user_agent = USER_AGENT
+        self._pause = SharedPause()
         self._timeout = aiohttp.ClientTimeout(total=request_seconds)
 
     async def close(self) -> None:
@@ -61,10 +63,14 @@ class Transport:
         Raises:
             KubeError: Any other answer than success, or none.
         """
+        if access.resource != "leases":
+            await self._pause.over()
         try:
             status, retry_after, text = await self._exchange(method, path, query or {}, body, content_type)
         except (aiohttp.ClientError, TimeoutError, OSError) as fault:
             raise unreachable(access, fault) from fault
+        if retry_after > 0:
+            self._pause.begin(retry_after)
         answer = parsed_answer(text)
         if status >= 300:  # noqa: PLR2004 - HTTP's own boundary
             raise error_of(access, status, answer, retry_after)

@@ -23,6 +23,20 @@ Reconcile: TypeAlias = Callable[[ObjectKey], Awaitable[float | None]]
 Refresh: TypeAlias = Callable[[ObjectKey], Awaitable[None]]
 """Reads one object anew into the store: what was decided on turned out to be stale."""
 
+
+class PutOff(Exception):
+    """A round that cannot go on, and knows how long it need not be tried again.
+
+    Args:
+        message: What happened.
+        retry_after: In seconds; 0 when that is not known.
+    """
+
+    def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 LONG_SECONDS = 600.0
 """A wait from here on is spread: what began at once must not come back at once, hour by hour."""
 SPREAD = 0.1
@@ -125,7 +139,7 @@ class WorkerPool:
             self._queue.add(key)
 
     def _failed(self, key: ObjectKey, fault: Exception) -> None:
-        asked = fault.retry_after if isinstance(fault, KubeUnavailable) else 0.0
+        asked = fault.retry_after if isinstance(fault, KubeUnavailable | PutOff) else 0.0
         seconds = self._queue.add_rate_limited(key, at_least=asked)
         self._log.warning(
             "reconcile_failed",

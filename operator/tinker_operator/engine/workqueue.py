@@ -3,32 +3,25 @@
 The store's listener, the pollers and the workers put keys in; only the workers take them out. It keeps the three
 promises of the work queue that controllers in Go are built on: a key that is waiting is not queued twice, a key in
 work is handed to nobody else and comes back if it was added meanwhile, and a key that fails is retried ever later.
-Beyond that it has priorities, and takes turns between namespaces so that a crowded one does not starve the rest.
+Beyond that it has priorities, takes turns between namespaces so that a crowded one does not starve the rest, and bounds
+how many keys of a group are in work at once, so that a slow connection holds up its own objects only.
 """
 
 import asyncio
-import heapq
 import random
-from collections import Counter, OrderedDict
+import sys
+from collections import Counter
 from collections.abc import Callable, Hashable
-from enum import IntEnum
 from typing import Protocol
 
 from tinker_operator.engine.backoff import Backoff
 from tinker_operator.engine.keys import Monotonic, ObjectKey
+from tinker_operator.engine.timetable import Timetable
+from tinker_operator.engine.turns import Priority as Priority  # noqa: PLC0414 - callers know it as the queue's own
+from tinker_operator.engine.turns import Turns
 
-
-class Priority(IntEnum):
-    """Who is served first: the lower number."""
-
-    CHANGED = 0
-    """A user did something."""
-    REMOTE = 1
-    """What the object stands for changed elsewhere."""
-    POLL = 2
-    """A time that was set has come."""
-    RESYNC = 3
-    """Nothing is known to have changed."""
+WAIT_SPREAD = 0.2
+"""The share of a wait that the other side asked for which chance may add to it."""
 
 
 def namespace_of(key: ObjectKey) -> Hashable:
@@ -57,6 +50,8 @@ class WorkQueue:
         rng: A number drawn evenly from 0 to 1, for the spread of back-off.
         backoff: The waits of failing keys.
         lane: What takes turns within a priority.
+        group: What can be slow for all of its keys; None when each key is by itself.
+        room: How many keys of a group are in work at once.
         watch: Told of every key; None for nobody.
     """
 
@@ -67,24 +62,24 @@ class WorkQueue:
         *,
         backoff: Backoff | None = None,
         lane: Callable[[ObjectKey], Hashable] = namespace_of,
+        group: Callable[[ObjectKey], Hashable] | None = None,
+        room: int = sys.maxsize,
         watch: QueueWatch | None = None,
     ) -> None:
         self._monotonic = monotonic
         self._watch = watch
         self._rng = rng
         self._backoff = backoff or Backoff()
-        self._lines = {priority: _FairLine(lane) for priority in Priority}
-        self._queued: dict[ObjectKey, Priority] = {}
-        self._in_work: set[ObjectKey] = set()
+        self._turns = Turns(lane, group or (lambda key: key), room)
         self._again: dict[ObjectKey, Priority] = {}
-        self._later = _Timetable()
+        self._later = Timetable()
         self._failures: Counter[ObjectKey] = Counter()
         self._available = asyncio.Semaphore(0)
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
-        """How many keys a worker could take now."""
-        return len(self._queued)
+        """How many keys wait for a worker, or for room in their group."""
+        return len(self._turns)
 
     @property
     def later(self) -> int:
@@ -94,7 +89,7 @@ class WorkQueue:
     @property
     def in_work(self) -> int:
         """How many keys are handed out and not done."""
-        return len(self._in_work)
+        return self._turns.taken
 
     def add(self, key: ObjectKey, priority: Priority = Priority.CHANGED) -> None:
         """Have a key worked on as soon as its turn comes; once, however often it is added before that.
@@ -103,16 +98,15 @@ class WorkQueue:
             key: What to work on.
             priority: If the key waits already, the more urgent of the two counts.
         """
-        if key in self._in_work:
+        known = self._turns.priority_of(key)
+        if self._turns.is_taken(key):
             self._again[key] = min(priority, self._again.get(key, priority))
-        elif key not in self._queued:
-            self._enqueue(key, priority)
-            self._available.release()
+        elif known is None:
+            self._allow(more=self._turns.put(key, priority))
             if self._watch is not None:
                 self._watch.added(key)
-        elif priority < self._queued[key]:
-            self._lines[self._queued[key]].discard(key)
-            self._enqueue(key, priority)
+        elif priority < known:
+            self._turns.hasten(key, priority)
 
     def add_after(self, key: ObjectKey, seconds: float, priority: Priority = Priority.POLL) -> None:
         """Add a key when some time has passed. Of several times set for one key, the earliest counts.
@@ -132,7 +126,8 @@ class WorkQueue:
 
         Args:
             key: What failed.
-            at_least: Seconds that the other side asked to wait; used when longer than the back-off.
+            at_least: Seconds that the other side asked to wait; used when longer than the back-off, and spread upwards,
+                so that all who were asked do not come back at the same moment.
 
         Returns:
             The wait, in seconds.
@@ -140,7 +135,9 @@ class WorkQueue:
         self._failures[key] += 1
         if self._watch is not None:
             self._watch.retried(key)
-        seconds = max(at_least, self._backoff.seconds(self._failures[key], self._rng()))
+        chance = self._rng()
+        spread = at_least * (1.0 + WAIT_SPREAD * chance)
+        seconds = max(spread, self._backoff.seconds(self._failures[key], chance))
         self.add_after(key, seconds)
         return seconds
 
@@ -151,10 +148,7 @@ class WorkQueue:
     async def get(self) -> ObjectKey:
         """The next key, as soon as there is one. It is the caller's alone until `done`."""
         await self._available.acquire()
-        line = next(line for line in self._lines.values() if line)
-        key = line.pop()
-        del self._queued[key]
-        self._in_work.add(key)
+        key = self._turns.take()
         if self._watch is not None:
             self._watch.taken(key)
         return key
@@ -165,15 +159,15 @@ class WorkQueue:
         Raises:
             ValueError: The key is not in work.
         """
-        if key not in self._in_work:
+        if not self._turns.is_taken(key):
             raise ValueError(f"{key} is not in work")
-        self._in_work.remove(key)
+        self._allow(more=self._turns.give_back(key))
         if key in self._again:
             self.add(key, self._again.pop(key))
 
-    def _enqueue(self, key: ObjectKey, priority: Priority) -> None:
-        self._queued[key] = priority
-        self._lines[priority].push(key)
+    def _allow(self, *, more: bool) -> None:
+        if more:
+            self._available.release()
 
     def _set_timer(self) -> None:
         if self._timer is not None:
@@ -187,63 +181,3 @@ class WorkQueue:
         for key, priority in self._later.take_due(self._monotonic()):
             self.add(key, priority)
         self._set_timer()
-
-
-class _FairLine:
-    """Keys of one priority: first come, first served within a lane, and the lanes in turn."""
-
-    def __init__(self, lane: Callable[[ObjectKey], Hashable]) -> None:
-        self._lane = lane
-        self._lanes: OrderedDict[Hashable, OrderedDict[ObjectKey, None]] = OrderedDict()
-
-    def __bool__(self) -> bool:
-        return bool(self._lanes)
-
-    def push(self, key: ObjectKey) -> None:
-        self._lanes.setdefault(self._lane(key), OrderedDict())[key] = None
-
-    def discard(self, key: ObjectKey) -> None:
-        lane = self._lane(key)
-        del self._lanes[lane][key]
-        if not self._lanes[lane]:
-            del self._lanes[lane]
-
-    def pop(self) -> ObjectKey:
-        lane, keys = self._lanes.popitem(last=False)
-        key, _ = keys.popitem(last=False)
-        if keys:
-            self._lanes[lane] = keys
-        return key
-
-
-class _Timetable:
-    """Keys with a due time each: a heap whose superseded entries are skipped when their time comes."""
-
-    def __init__(self) -> None:
-        self._heap: list[tuple[float, ObjectKey]] = []
-        self._due: dict[ObjectKey, tuple[float, Priority]] = {}
-
-    def __len__(self) -> int:
-        return len(self._due)
-
-    @property
-    def next_due(self) -> float | None:
-        return self._heap[0][0] if self._heap else None
-
-    def put(self, key: ObjectKey, due: float, priority: Priority) -> bool:
-        """Note a due time unless an earlier one is noted; tell whether it was."""
-        known = self._due.get(key)
-        if known is not None and known[0] <= due:
-            return False
-        self._due[key] = (due, priority)
-        heapq.heappush(self._heap, (due, key))
-        return True
-
-    def take_due(self, now: float) -> list[tuple[ObjectKey, Priority]]:
-        """Remove and return what is due, earliest first."""
-        ripe = list[tuple[ObjectKey, Priority]]()
-        while self._heap and self._heap[0][0] <= now:
-            due, key = heapq.heappop(self._heap)
-            if key in self._due and self._due[key][0] == due:
-                ripe.append((key, self._due.pop(key)[1]))
-        return ripe

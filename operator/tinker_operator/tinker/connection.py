@@ -1,11 +1,13 @@
 """What the families of calls stand on: one connection to one service under one key."""
 
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Final, Self
 
 import httpx
 from pydantic import SecretStr
 
+from tinker_operator.tinker.budget import Spending
 from tinker_operator.tinker.dialects.learning import LearningTransport
 from tinker_operator.tinker.futures import Futures
 from tinker_operator.tinker.retry import RetryPolicy, Timekeeper
@@ -27,6 +29,7 @@ class Connection:
         carrier: What carries requests instead of the network.
         exchange_tokens: Whether to exchange the key for short-lived tokens from the first call on. Left False, it is
             never exchanged, until an answer to `client_config` says that the service wants it so.
+        budget: What lets calls out; None lets all of them at once.
         session: What the session is opened with that training and sampling clients share.
 
     Raises:
@@ -44,6 +47,7 @@ class Connection:
         keeper: Timekeeper | None = None,
         carrier: httpx.AsyncBaseTransport | None = None,
         exchange_tokens: bool = False,
+        budget: Spending | None = None,
         session: SessionTerms | None = None,
     ) -> None:
         self._transport = LearningTransport(
@@ -55,6 +59,7 @@ class Connection:
             keeper=keeper or Timekeeper(),
             carrier=carrier,
             exchange_tokens=exchange_tokens,
+            budget=budget,
         )
         self._terms = session or SessionTerms()
         self._futures = Futures(self._transport)
@@ -63,6 +68,10 @@ class Connection:
     def base_url(self) -> str:
         """The service's own address; downloads are judged by where it lies."""
         return self._transport.base_url
+
+    def reserved(self) -> AbstractAsyncContextManager[None]:
+        """Wait for room in the budget now, so that no call within waits for it between a judgement and its deed."""
+        return self._transport.budget.reserved()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._transport.base_url!r})"

@@ -10,6 +10,7 @@ message to decide.
     │   ├── ServiceUnreachable     no connection, or it broke before an answer        transient
     │   │   └── ClientClosed       the client was left; nothing was sent, none repeats it transient
     │   ├── ServiceTimeout         no answer within our time                          transient
+    │   ├── HeldBack               our own budget of calls did not let it out         transient
     │   └── TlsFault               the certificate or the handshake was refused
     ├── StatusError                the service answered with an error status
     │   ├── BadRequest             400
@@ -99,6 +100,20 @@ class ClientClosed(ServiceUnreachable, transient=True, remedy="Call it on a clie
 
 class ServiceTimeout(NoAnswer, transient=True, remedy="Check the network and the health of the service."):
     """No answer came within our time."""
+
+
+class HeldBack(NoAnswer, transient=True, remedy="Wait; calls go on as soon as the service answers again."):
+    """Nothing was sent: the service failed at many calls in a row, or asked for a pause that outlasts this call.
+
+    `because` is the reason of the error that the connection met, `next_try` the seconds until a call may go out again.
+    """
+
+    def __init__(
+        self, message: str, remedy: str | None = None, *, because: str = "ServiceUnreachable", next_try: float = 0.0
+    ) -> None:
+        super().__init__(message, remedy)
+        self.because = because
+        self.next_try = next_try
 
 
 class TlsFault(NoAnswer, remedy="Give the service's certificate authority (ca.crt), or correct the base URL."):

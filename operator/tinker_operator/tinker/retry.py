@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
-from tinker_operator.tinker.errors import ClientClosed, Conflict, StatusError, TinkerError
+from tinker_operator.tinker.errors import ClientClosed, Conflict, HeldBack, StatusError, TinkerError
 
 T = TypeVar("T")
 _STEEPEST = 32  # doublings beyond this only overflow
@@ -70,9 +70,10 @@ class RetryPolicy:
 def may_repeat(error: BaseException) -> bool:
     """Say whether a failed call may be sent again: what the service says stands, except that a conflict never may.
 
-    Nor may what a closed client refused: nobody opens it again, so that repeating would only wait, or never end.
+    Nor may what a closed client refused: nobody opens it again, so that repeating would only wait, or never end. What
+    the budget held back is for whoever made the call to ask again: it says when.
     """
-    if isinstance(error, Conflict | ClientClosed) or not isinstance(error, TinkerError):
+    if isinstance(error, Conflict | ClientClosed | HeldBack) or not isinstance(error, TinkerError):
         return False
     if isinstance(error, StatusError) and error.should_retry is not None:
         return error.should_retry

@@ -15,6 +15,7 @@ import httpx
 from pydantic import BaseModel, RootModel, SecretStr, ValidationError
 
 from tinker_operator.tinker import calls
+from tinker_operator.tinker.budget import NoBudget, Spending
 from tinker_operator.tinker.calls import Call
 from tinker_operator.tinker.errors import ClientClosed, InvalidResponse, ServiceTimeout, StatusError, TinkerError
 from tinker_operator.tinker.exchange import exchanged
@@ -43,6 +44,7 @@ class Transport:
         keeper: Time and chance.
         carrier: What carries requests instead of the network.
         exchange_tokens: Whether to exchange the key for tokens from the first call on.
+        budget: What lets calls out; None lets all of them at once.
 
     Raises:
         CallNotPossible: A setting is wrong; the key is not in the message.
@@ -59,12 +61,14 @@ class Transport:
         keeper: Timekeeper,
         carrier: httpx.AsyncBaseTransport | None = None,
         exchange_tokens: bool = False,
+        budget: Spending | None = None,
     ) -> None:
         key = checked_key(api_key)
         self.base_url: Final = checked_base_url(base_url)
         self.timeouts: Final = timeouts
         self.keeper: Final = keeper
         self.retry: Final = retry
+        self.budget: Final = budget or NoBudget()
         self._redaction = Redaction(key)
         self._key = key
         self.tokens: Final = Tokens(self._exchanged_key, keeper, wanted=exchange_tokens)
@@ -117,7 +121,8 @@ class Transport:
         """
         policy = self.retry if call.repeatable else replace(self.retry, max_attempts=1)
         longest = call.seconds or self.timeouts.attempt
-        return await repeated(policy, self.keeper, lambda left: self._attempt(call, min(longest, left)))
+        async with self.budget.place():
+            return await repeated(policy, self.keeper, lambda left: self._attempt(call, min(longest, left)))
 
     def read(self, answer: Answer, model: type[M]) -> M:
         """Read an answer as a model.
@@ -152,6 +157,11 @@ class Transport:
         raise InvalidResponse(f"The answer to {answer.call.title} is not what the Tinker API promises ({cause})")
 
     async def _attempt(self, call: Call, seconds: float) -> Answer:
+        """Send once, when and if the budget lets it."""
+        held_open = call.seconds is not None
+        return await self.budget.attempt(seconds, lambda left: self._sent(call, left), patient=held_open)
+
+    async def _sent(self, call: Call, seconds: float) -> Answer:
         """Send once under the key or under the token that stands for it, and again under a new one if it is refused."""
         until = self.keeper.monotonic() + seconds
         token = await self._token(call, seconds, self.tokens.current())

@@ -16,11 +16,14 @@ class Fault:
         reason: Cause, as conditions show it.
         message: What happened and what to do about it; never a key, a time or a counter.
         needs_user: True when it does not pass by itself (a wrong key, a missing Secret).
+        retry_after: Seconds before which asking again is in vain; 0 when that is not known. Two faults that differ in
+            nothing else are the same: what moves all the time is no news.
     """
 
     reason: Reason
     message: str
     needs_user: bool = False
+    retry_after: float = field(default=0.0, compare=False)
 
 
 class CheckpointKind(StrEnum):

@@ -1,0 +1,162 @@
+"""Who is served next: by priority, within one by turns of lanes, and no more of a group at once than it has room for.
+
+A group is what keys share that can be slow, such as a connection. One that answers nothing holds up as many rounds as
+it has room for and no more; its other keys stand aside and cost nobody a look. The work queue asks, and waits.
+"""
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Hashable
+from enum import IntEnum
+
+from tinker_operator.engine.keys import ObjectKey
+
+
+class Priority(IntEnum):
+    """Who is served first: the lower number."""
+
+    CHANGED = 0
+    """A user did something."""
+    REMOTE = 1
+    """What the object stands for changed elsewhere."""
+    POLL = 2
+    """A time that was set has come."""
+    RESYNC = 3
+    """Nothing is known to have changed."""
+
+
+class Turns:
+    """Keys that wait, and the groups of those that were taken.
+
+    Args:
+        lane: What takes turns within a priority.
+        group: What of which only so many may be taken at once. Asked once for each wait of a key.
+        room: How many of a group.
+    """
+
+    def __init__(
+        self, lane: Callable[[ObjectKey], Hashable], group: Callable[[ObjectKey], Hashable], room: int
+    ) -> None:
+        self._lane, self._group, self._room = lane, group, room
+        self._open = _Lines(lane)
+        self._aside: dict[Hashable, _Lines] = {}
+        self._waiting: dict[ObjectKey, tuple[Priority, Hashable]] = {}
+        self._taken: dict[ObjectKey, Hashable] = {}
+        self._crowd: Counter[Hashable] = Counter()
+        self._busy: Counter[Hashable] = Counter()
+
+    def __len__(self) -> int:
+        """How many keys wait."""
+        return len(self._waiting)
+
+    @property
+    def taken(self) -> int:
+        """How many keys were taken and not given back."""
+        return len(self._taken)
+
+    def priority_of(self, key: ObjectKey) -> Priority | None:
+        """How urgent a key is that waits; None when it does not."""
+        known = self._waiting.get(key)
+        return None if known is None else known[0]
+
+    def is_taken(self, key: ObjectKey) -> bool:
+        """Whether a key was taken and not given back."""
+        return key in self._taken
+
+    def put(self, key: ObjectKey, priority: Priority) -> bool:
+        """Have a key wait that neither waits nor is taken; tell whether one more can be taken now than before."""
+        group = self._group(key)
+        has_room = self._crowd[group] < self._room - self._busy[group]
+        self._waiting[key] = (priority, group)
+        self._crowd[group] += 1
+        self._open.push(key, priority)
+        return has_room
+
+    def hasten(self, key: ObjectKey, priority: Priority) -> None:
+        """Give a key that waits a new priority."""
+        former, group = self._waiting[key]
+        if not self._open.discard(key, former):
+            self._aside[group].discard(key, former)
+        self._waiting[key] = (priority, group)
+        self._open.push(key, priority)
+
+    def take(self) -> ObjectKey:
+        """Take the next key. Only to be asked as often as `put` and `give_back` told of one more."""
+        while True:
+            key, priority = self._open.pop()
+            group = self._waiting[key][1]
+            if self._busy[group] < self._room:
+                break
+            self._aside.setdefault(group, _Lines(self._lane)).push(key, priority)
+        del self._waiting[key]
+        self._crowd[group] -= 1
+        self._busy[group] += 1
+        self._taken[key] = group
+        return key
+
+    def give_back(self, key: ObjectKey) -> bool:
+        """Make room where a key was taken; tell whether one more can be taken now than before."""
+        group = self._taken.pop(key)
+        had_more = self._crowd[group] > self._room - self._busy[group]
+        self._busy[group] -= 1
+        self._call_in(group)
+        if not self._busy[group] and not self._crowd[group]:
+            del self._busy[group], self._crowd[group]
+        return had_more
+
+    def _call_in(self, group: Hashable) -> None:
+        """Bring the most urgent key of a group back that had to stand aside."""
+        aside = self._aside.get(group)
+        if aside:
+            self._open.push(*aside.pop())
+        if aside is not None and not aside:
+            del self._aside[group]
+
+
+class _Lines:
+    """Keys in the order of their priorities."""
+
+    def __init__(self, lane: Callable[[ObjectKey], Hashable]) -> None:
+        self._lines = {priority: _FairLine(lane) for priority in Priority}
+
+    def __bool__(self) -> bool:
+        return any(self._lines.values())
+
+    def push(self, key: ObjectKey, priority: Priority) -> None:
+        self._lines[priority].push(key)
+
+    def discard(self, key: ObjectKey, priority: Priority) -> bool:
+        return self._lines[priority].discard(key)
+
+    def pop(self) -> tuple[ObjectKey, Priority]:
+        return next((line.pop(), priority) for priority, line in self._lines.items() if line)
+
+
+class _FairLine:
+    """Keys of one priority: first come, first served within a lane, and the lanes in turn."""
+
+    def __init__(self, lane: Callable[[ObjectKey], Hashable]) -> None:
+        self._lane = lane
+        self._lanes: OrderedDict[Hashable, OrderedDict[ObjectKey, None]] = OrderedDict()
+
+    def __bool__(self) -> bool:
+        return bool(self._lanes)
+
+    def push(self, key: ObjectKey) -> None:
+        self._lanes.setdefault(self._lane(key), OrderedDict())[key] = None
+
+    def discard(self, key: ObjectKey) -> bool:
+        lane = self._lane(key)
+        keys = self._lanes.get(lane)
+        if keys is None or key not in keys:
+            return False
+        del keys[key]
+        if not keys:
+            del self._lanes[lane]
+        return True
+
+    def pop(self) -> ObjectKey:
+        lane, keys = self._lanes.popitem(last=False)
+        key, _ = keys.popitem(last=False)
+        if keys:
+            self._lanes[lane] = keys
+        return key
