@@ -38,6 +38,7 @@ from tinker_operator.engine.elector import Elector, KubeLease
 from tinker_operator.engine.engine import Engine
 from tinker_operator.engine.events import EventRecorder
 from tinker_operator.engine.exposition import Exposition
+from tinker_operator.engine.fence import Fence
 from tinker_operator.engine.health import Health
 from tinker_operator.engine.keys import ObjectKey, Resource
 from tinker_operator.engine.kopf_source import KopfSource
@@ -203,24 +204,27 @@ async def _run(
     store = Store({TRAINER_JOBS.kind: trimmed_job})
     work = WorkMetrics(telemetry.registry, time.monotonic)
     queue = WorkQueue(time.monotonic, rng=random.random, watch=work)
-    keyring = Keyring(api, deployment.own, deployment.default_url, deployment.allowed_urls)
-    services = Services(keyring, clock=utc_now, monotonic=time.monotonic)
-    shortest = deployment.shortest_poll_seconds
-    poller = Poller(services, store, queue, cluster_id=cluster_id, rng=random.random, shortest_interval=shortest)
     # Two pods on one host may have the same name and pid; the Lease must tell them apart.
     identity = f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
-    outbox = EventOutbox(EventRecorder(api, instance=identity, clock=utc_now))
-    reporter = Reporter(api, store, outbox, telemetry)
+    elector = _elector(deployment, api, identity)
+    fence = Fence(elector)
+    fenced = api.fenced(fence.to_act)
+    keyring = Keyring(api, deployment.own, deployment.default_url, deployment.allowed_urls)
+    services = Services(keyring, clock=utc_now, monotonic=time.monotonic, leave=fence.to_act)
+    shortest = deployment.shortest_poll_seconds
+    poller = Poller(services, store, queue, cluster_id=cluster_id, rng=random.random, shortest_interval=shortest)
+    outbox = EventOutbox(EventRecorder(api.fenced(fence.to_tell), instance=identity, clock=utc_now))
+    reporter = Reporter(fenced, store, outbox, telemetry)
     inspections = Inspections(utc_now)
     shell = Shell(
         store,
-        api,
+        fenced,
         services,
         poller,
         reporter,
         Arrivals(store, time.monotonic),
         Claims(store),
-        HookCaller(api, deployment.allowed_webhooks),
+        HookCaller(fenced, deployment.allowed_webhooks, leave=fence.to_act),
         inspections,
         cluster_id,
         whole_seconds,
@@ -235,7 +239,7 @@ async def _run(
         queue=queue,
         source=KopfSource(resources, kubeconfig=deployment.kubeconfig, namespaces=deployment.namespaces, clock=utc_now),
         wakes=lambda change: wakes(store, change),
-        elector=_elector(deployment, api, identity),
+        elector=elector,
         monotonic=time.monotonic,
         namespaces=deployment.namespaces,
         while_leading=(poller.run, SessionKeeper(store, services).run, inspections.run),

@@ -14,6 +14,7 @@ from tinker_operator.core.inventory import Inventory, failed_inventory, next_inv
 from tinker_operator.core.world import Fault
 from tinker_operator.tinker.client import TinkerClient
 from tinker_operator.tinker.errors import TinkerError
+from tinker_operator.tinker.leaving import Leave, always
 
 
 @dataclass(slots=True)
@@ -53,10 +54,18 @@ class Services:
         keyring: How an account becomes credentials.
         clock: Wall clock, timezone-aware.
         monotonic: Monotonic clock, in seconds.
+        leave: Asked right before anything but a read goes to a service.
     """
 
-    def __init__(self, keyring: Keyring, *, clock: Callable[[], datetime], monotonic: Callable[[], float]) -> None:
-        self._keyring = keyring
+    def __init__(
+        self,
+        keyring: Keyring,
+        *,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        leave: Leave = always,
+    ) -> None:
+        self._keyring, self._leave = keyring, leave
         self._clock = clock
         self._monotonic = monotonic
         self._by_credentials: dict[Credentials, Service] = {}
@@ -123,7 +132,7 @@ class Services:
             await service.client.close()
 
     def _connected(self, account: Account, credentials: Credentials) -> Service | Fault:
-        client = connect(credentials, account)
+        client = connect(credentials, account, self._leave)
         if isinstance(client, Fault):
             return client
         return self._by_credentials.setdefault(credentials, Service(client))

@@ -21,6 +21,7 @@ from tinker_operator.controllers.objects import (
     training_runs,
 )
 from tinker_operator.controllers.services import Service, Services
+from tinker_operator.engine.elector import LeadershipLost
 from tinker_operator.engine.faults import described
 from tinker_operator.engine.keys import ObjectKey
 from tinker_operator.engine.store import Change, Store
@@ -121,6 +122,8 @@ class SessionKeeper:
             await service.client.heartbeat(session)
         except TinkerError as error:
             log.debug("heartbeat_missed", session=session, error=error.reason)
+        except LeadershipLost:
+            raise
         except Exception as error:  # noqa: BLE001 - one session's trouble must not end the beat of all others
             log.warning("heartbeat_failed", session=session, **described(error))
 
@@ -133,6 +136,8 @@ class SessionKeeper:
             except TinkerError as error:
                 if error.transient:
                     return
+            except LeadershipLost:
+                raise
             except Exception as error:  # noqa: BLE001 - as above
                 log.warning("finish_failed", session=session, **described(error))
         del self._orphans[session]

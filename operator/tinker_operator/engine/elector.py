@@ -24,7 +24,13 @@ ATTEMPTS_PER_DEADLINE = 2
 
 
 class LeadershipLost(Exception):
-    """Another replica leads, or may lead. Nothing may be written any more."""
+    """Another replica leads, or may lead. Nothing may be written any more.
+
+    Attributes:
+        remedy: Present because the words are ours, and so may be logged.
+    """
+
+    remedy = ""
 
 
 class LeaseStorage(Protocol):
@@ -99,6 +105,7 @@ class Elector:
         self._clock = clock
         self._log = structlog.get_logger(__name__).bind(identity=identity)
         self._complaint = ""
+        self.resigned = False
 
     def leads(self) -> bool:
         """Whether this replica leads at this moment."""
@@ -130,6 +137,7 @@ class Elector:
         record = self._candidacy.resign(self._clock())
         if record is None:
             return
+        self.resigned = True
         try:
             async with asyncio.timeout(self._timings.retry_seconds):
                 await self._storage.write(record)

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import structlog
 
-from tinker_operator.engine.elector import Elector
+from tinker_operator.engine.fence import Leadership
 from tinker_operator.engine.health import Vitals
 from tinker_operator.engine.keys import Monotonic, ObjectKey, Resource
 from tinker_operator.engine.objects import ObjectApi
@@ -81,7 +81,7 @@ class Engine:
         queue: WorkQueue,
         source: EventSource,
         wakes: Wakes,
-        elector: Elector | None,
+        elector: Leadership | None,
         monotonic: Monotonic,
         namespaces: Collection[str] = (),
         while_leading: Sequence[Duty] = (),

@@ -5,13 +5,15 @@ that the store keeps, and a custom resource has no model there anyway.
 """
 
 import json
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 import aiohttp
 from kubernetes.aio.client import ApiClient, Configuration
 
 from tinker_operator.engine.keys import KubeObject
 from tinker_operator.engine.kube_errors import Access, error_of, unreachable
+from tinker_operator.engine.leaving import AskingRequest, Leave, asking
 
 USER_AGENT = "tinker-operator"
 MERGE_PATCH = "application/merge-patch+json"
@@ -27,9 +29,21 @@ class Transport:
     """
 
     def __init__(self, configuration: Configuration, *, request_seconds: float = 30.0) -> None:
+        configuration.client_session_kwargs = {"request_class": AskingRequest}
         self._client = ApiClient(configuration)
         self._client.user_agent = USER_AGENT
         self._timeout = aiohttp.ClientTimeout(total=request_seconds)
+        self.leave: Leave | None = None
+
+    def fenced(self, leave: Leave) -> Self:
+        """The same connections for who may only read unless it has leave.
+
+        Args:
+            leave: Asked right before anything but a read is sent; raises to hold it back.
+        """
+        twin = copy(self)
+        twin.leave = leave
+        return twin
 
     async def close(self) -> None:
         """Close the connections."""
@@ -59,7 +73,8 @@ class Transport:
             KubeError: Any other answer than success, or none.
         """
         try:
-            status, retry_after, text = await self._exchange(method, path, query or {}, body, content_type)
+            with asking(self.leave if method != "GET" else None):
+                status, retry_after, text = await self._exchange(method, path, query or {}, body, content_type)
         except (aiohttp.ClientError, TimeoutError, OSError) as fault:
             raise unreachable(access, fault) from fault
         answer = parsed_answer(text)

@@ -19,6 +19,7 @@ from tinker_operator.tinker.calls import Call
 from tinker_operator.tinker.errors import ClientClosed, InvalidResponse, ServiceTimeout, StatusError, TinkerError
 from tinker_operator.tinker.exchange import exchanged
 from tinker_operator.tinker.faults import Answer, exchange_error, status_error
+from tinker_operator.tinker.leaving import Leave, always, hooks
 from tinker_operator.tinker.models import TokenMade
 from tinker_operator.tinker.redaction import Redaction
 from tinker_operator.tinker.retry import RetryPolicy, Timekeeper, repeated
@@ -42,6 +43,7 @@ class Transport:
         timeouts: The longest that things may take.
         keeper: Time and chance.
         carrier: What carries requests instead of the network.
+        leave: Asked right before anything but a read goes out.
         exchange_tokens: Whether to exchange the key for tokens from the first call on.
 
     Raises:
@@ -58,6 +60,7 @@ class Transport:
         timeouts: Timeouts,
         keeper: Timekeeper,
         carrier: httpx.AsyncBaseTransport | None = None,
+        leave: Leave = always,
         exchange_tokens: bool = False,
     ) -> None:
         key = checked_key(api_key)
@@ -73,6 +76,7 @@ class Transport:
             timeout=httpx.Timeout(timeouts.attempt, connect=timeouts.connect),
             headers={"User-Agent": f"tinker-operator/{version('tinker-operator')}", "Accept": "application/json"},
             transport=carrier,
+            event_hooks=hooks(leave),
             follow_redirects=False,
         )
 
