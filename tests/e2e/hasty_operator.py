@@ -6,11 +6,11 @@ Started like the operator. The rules are those of `LeaseTimings`; only the times
 from functools import partial
 
 from tinker_operator.cli import main as command
-from tinker_operator.controllers import composition
+from tinker_operator.controllers import sharding
 from tinker_operator.engine.lease import LeaseTimings
 
 DURATION_SECONDS = 3
 
 if __name__ == "__main__":
-    vars(composition)["LeaseTimings"] = partial(LeaseTimings, DURATION_SECONDS, 2.0, 0.4)
+    vars(sharding)["LeaseTimings"] = partial(LeaseTimings, DURATION_SECONDS, 2.0, 0.4)
     command.main()

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from tinker_operator.controllers.accounts import Credentials, normal_url
 from tinker_operator.controllers.composition import Deployment
+from tinker_operator.core.shards import WHOLE, Shard
 from tinker_operator.tinker.errors import CallNotPossible
 from tinker_operator.tinker.settings import checked_base_url, checked_key
 
@@ -41,6 +42,7 @@ class Settings(BaseModel):
         shortest_poll_seconds: Floor of what objects may ask for as their poll interval.
         metrics_address: Host and port of /metrics, /healthz and /readyz; None to serve none.
         export_image: Image of the Jobs that export checkpoints; None when policies have to name one.
+        shard: The share of the objects that this process works on.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -56,6 +58,7 @@ class Settings(BaseModel):
     shortest_poll_seconds: float = 1.0
     metrics_address: tuple[str, int] | None = None
     export_image: str | None = None
+    shard: Shard = WHOLE
 
     @classmethod
     def read(
@@ -70,6 +73,7 @@ class Settings(BaseModel):
         webhooks: tuple[str, ...] = (),
         shortest_poll_seconds: float = 1.0,
         metrics_address: str | None = None,
+        shard: str | None = None,
     ) -> Self:
         """Returns the settings from the command line and the environment.
 
@@ -79,6 +83,9 @@ class Settings(BaseModel):
         base_url = checked_url("TINKER_BASE_URL", environ.get("TINKER_BASE_URL") or DEFAULT_BASE_URL)
         if cluster_id is not None and (not cluster_id or "/" in cluster_id or len(cluster_id) > 100):  # noqa: PLR2004
             raise InvalidSettings("--cluster-id must have 1 to 100 characters and no slash: choose a short name")
+        lease_namespace = (
+            pod_namespace() if lease_namespace is None else checked_namespace("--lease-namespace", lease_namespace)
+        )
         return cls(
             kubeconfig=kubeconfig,
             namespaces=tuple(dict.fromkeys(checked_namespace("--namespace", name) for name in namespaces)),
@@ -86,9 +93,8 @@ class Settings(BaseModel):
             base_url=base_url,
             api_key=_own_key(environ),
             allowed_urls=tuple(checked_url("--allow-base-url", url) for url in allowed_urls),
-            lease_namespace=pod_namespace()
-            if lease_namespace is None
-            else checked_namespace("--lease-namespace", lease_namespace),
+            lease_namespace=lease_namespace,
+            shard=WHOLE if shard is None else checked_shard("--shard", shard, environ.get("POD_NAME"), lease_namespace),
             webhooks=tuple(checked_host("--allow-webhook", host) for host in webhooks),
             shortest_poll_seconds=shortest_poll_seconds,
             export_image=environ.get("TINKER_OPERATOR_IMAGE") or None,
@@ -109,6 +115,7 @@ class Settings(BaseModel):
             shortest_poll_seconds=self.shortest_poll_seconds,
             metrics_address=self.metrics_address,
             export_image=self.export_image,
+            shard=self.shard,
         )
 
 
@@ -169,6 +176,21 @@ def checked_namespace(name: str, namespace: str) -> str:
             "hyphens, and repeat the option for more"
         )
     return namespace
+
+
+def checked_shard(name: str, shard: str, pod: str | None, lease_namespace: str | None) -> Shard:
+    """Returns the shard.
+
+    Raises:
+        InvalidSettings: It is none, or nothing would keep two processes from taking it for theirs.
+    """
+    try:
+        found = Shard.read(shard, pod)
+    except ValueError as error:
+        raise InvalidSettings(f"{name} {shard!r}: {error}: give 0/3, 1/3 or 2/3, or auto/3 in a StatefulSet") from None
+    if found.count > 1 and lease_namespace is None:
+        raise InvalidSettings(f"{name} needs the Leases of an election: give --lease-namespace, too")
+    return found
 
 
 def _own_key(environ: Mapping[str, str]) -> SecretStr | None:

@@ -30,11 +30,13 @@ from tinker_operator.controllers.poller import Poller
 from tinker_operator.controllers.reporter import Reporter
 from tinker_operator.controllers.services import Services
 from tinker_operator.controllers.sessions import SessionKeeper
+from tinker_operator.controllers.sharding import Neighbours, Ownership, leadership
 from tinker_operator.controllers.shell import Shell
 from tinker_operator.controllers.telemetry import Telemetry
 from tinker_operator.controllers.training_run import reconcile_training_run
+from tinker_operator.controllers.views import Views
 from tinker_operator.controllers.wakes import wakes
-from tinker_operator.engine.elector import Elector, KubeLease
+from tinker_operator.core.shards import WHOLE, Shard
 from tinker_operator.engine.engine import Engine
 from tinker_operator.engine.events import EventRecorder
 from tinker_operator.engine.exposition import Exposition
@@ -44,16 +46,14 @@ from tinker_operator.engine.keys import ObjectKey, Resource
 from tinker_operator.engine.kopf_source import KopfSource
 from tinker_operator.engine.kube import KubeApi
 from tinker_operator.engine.kube_errors import Access, KubeError, KubeUnavailable
-from tinker_operator.engine.lease import LeaseTimings
 from tinker_operator.engine.outbox import EventOutbox
+from tinker_operator.engine.own_queue import OwnQueue
 from tinker_operator.engine.store import Store
 from tinker_operator.engine.work_metrics import WorkMetrics
-from tinker_operator.engine.workqueue import WorkQueue
 
 RESOURCES = (TRAINING_RUNS, CHECKPOINT_POLICIES)
 WATCHING = ("list", "watch")
 """The verbs that a watch needs."""
-LEASE_NAME = "tinker-operator"
 START_RETRY_SECONDS = 2.0
 """Pause between two questions to an API server that does not answer at the start."""
 T = TypeVar("T")
@@ -76,6 +76,7 @@ class Deployment:
         shortest_poll_seconds: Floor of what objects may ask for as their poll interval.
         metrics_address: Host and port of /metrics, /healthz and /readyz; None to serve none.
         export_image: Image of the Jobs that export checkpoints; None when policies have to name one.
+        shard: The share of the objects that this process works on.
     """
 
     kubeconfig: Path | None
@@ -89,6 +90,7 @@ class Deployment:
     shortest_poll_seconds: float = 1.0
     metrics_address: tuple[str, int] | None = None
     export_image: str | None = None
+    shard: Shard = WHOLE
 
 
 class AddressUnusable(Exception):
@@ -118,7 +120,7 @@ async def run_operator(deployment: Deployment, stop: asyncio.Event) -> None:
         CredentialsInvalid: There is no way to reach the API server.
     """
     telemetry, health = Telemetry(CollectorRegistry()), Health(time.monotonic)
-    telemetry.show_leading(lambda: health.leading)
+    telemetry.show_leading(lambda: health.leading, str(deployment.shard))
     exposition = await _exposed(deployment, telemetry.registry, health)
     try:
         await _connected(deployment, telemetry, health, stop)
@@ -203,16 +205,24 @@ async def _run(
     (telemetry, health), (cluster_id, resources) = shown, watched
     store = Store({TRAINER_JOBS.kind: trimmed_job})
     work = WorkMetrics(telemetry.registry, time.monotonic)
-    queue = WorkQueue(time.monotonic, rng=random.random, watch=work)
+    ownership = Ownership(deployment.shard, store)
+    queue = OwnQueue(time.monotonic, rng=random.random, watch=work, owns=ownership.owns)
     # Two pods on one host may have the same name and pid; the Lease must tell them apart.
     identity = f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
-    elector = _elector(deployment, api, identity)
+    elector = leadership(api, deployment.lease_namespace, deployment.shard, identity, utc_now)
     fence = Fence(elector)
     fenced = api.fenced(fence.to_act)
     keyring = Keyring(api, deployment.own, deployment.default_url, deployment.allowed_urls)
     services = Services(keyring, clock=utc_now, monotonic=time.monotonic, leave=fence.to_act)
-    shortest = deployment.shortest_poll_seconds
-    poller = Poller(services, store, queue, cluster_id=cluster_id, rng=random.random, shortest_interval=shortest)
+    poller = Poller(
+        services,
+        store,
+        queue,
+        cluster_id=cluster_id,
+        rng=random.random,
+        shortest_interval=deployment.shortest_poll_seconds,
+        concerns=ownership.concerns,
+    )
     outbox = EventOutbox(EventRecorder(api.fenced(fence.to_tell), instance=identity, clock=utc_now))
     reporter = Reporter(fenced, store, outbox, telemetry)
     inspections = Inspections(utc_now)
@@ -233,7 +243,7 @@ async def _run(
     telemetry.registry.register(PolicyCollector(store, shell.figures))
     engine = Engine(
         resources,
-        work.measured(lambda key: _reconcile(shell, key)),
+        work.measured(lambda key: _reconcile(shell, key, views)),
         api=api,
         store=store,
         queue=queue,
@@ -242,9 +252,14 @@ async def _run(
         elector=elector,
         monotonic=time.monotonic,
         namespaces=deployment.namespaces,
-        while_leading=(poller.run, SessionKeeper(store, services).run, inspections.run),
+        while_leading=(poller.run, SessionKeeper(store, services, owns=ownership.owns).run, inspections.run),
     )
-    log.info("operator_started", cluster_id=cluster_id, namespaces=deployment.namespaces or "all")
+    views = None
+    if deployment.shard.count > 1:
+        Neighbours(ownership, store, services, poller)
+        views = Views(store, time.monotonic, listed_from=lambda: engine.listed_from, list_soon=engine.list_soon)
+    watches = deployment.namespaces or "all"
+    log.info("operator_started", cluster_id=cluster_id, namespaces=watches, shard=str(deployment.shard))
     if deployment.namespaces:
         told = "a checkpoint that only objects of other namespaces refer to counts as unused"
         log.info("references_limited", namespaces=deployment.namespaces, message=told)
@@ -272,13 +287,8 @@ async def _exposed(deployment: Deployment, registry: CollectorRegistry, health: 
     return exposition
 
 
-async def _reconcile(shell: Shell, key: ObjectKey) -> float | None:
+async def _reconcile(shell: Shell, key: ObjectKey, views: Views | None) -> float | None:
+    if views is not None:
+        views.await_others(key)
     reconcile = reconcile_training_run if key.kind == TRAINING_RUNS.kind else reconcile_checkpoint_policy
     return await reconcile(shell, key)
-
-
-def _elector(deployment: Deployment, api: KubeApi, identity: str) -> Elector | None:
-    if deployment.lease_namespace is None:
-        return None
-    storage = KubeLease(api, deployment.lease_namespace, LEASE_NAME)
-    return Elector(storage, identity, timings=LeaseTimings(), monotonic=time.monotonic, clock=utc_now)

@@ -51,6 +51,7 @@ class Poller:
         cluster_id: First part of owner keys.
         rng: A number drawn evenly from 0 to 1.
         shortest_interval: Floor of what objects may ask for, in seconds.
+        concerns: Whether a TrainingRun's account is looked at here; all are, unless another shard does it.
     """
 
     def __init__(
@@ -62,7 +63,9 @@ class Poller:
         cluster_id: str,
         rng: Callable[[], float],
         shortest_interval: float = 1.0,
+        concerns: Callable[[TrainingRun], bool] = lambda _run: True,
     ) -> None:
+        self._concerns = concerns
         self._shortest_interval = shortest_interval
         self._services = services
         self._store = store
@@ -85,7 +88,7 @@ class Poller:
     async def run(self) -> None:
         """Polls until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for run in training_runs(self._store):
+            for run in self._runs():
                 self.soon(account_of(run))
             started: set[Account] = set()
             while True:
@@ -152,7 +155,10 @@ class Poller:
         return self._interval(account) is not None
 
     def _users(self, account: Account) -> Iterator[TrainingRun]:
-        return (run for run in training_runs(self._store) if account_of(run) == account)
+        return (run for run in self._runs() if account_of(run) == account)
+
+    def _runs(self) -> Iterator[TrainingRun]:
+        return (run for run in training_runs(self._store) if self._concerns(run))
 
     def _interval(self, account: Account) -> float | None:
         """Returns the shortest interval of the account's objects, in seconds; None when it has none left."""
@@ -162,7 +168,7 @@ class Poller:
     def _watched(self, account: Account) -> Iterator[str]:
         """Yields the runs followed through the same service as this account's: they share its inventory."""
         service = self._services.of(account)
-        for run in training_runs(self._store):
+        for run in self._runs():
             mine = account_of(run) == account or self._services.of(account_of(run)) is service is not None
             if mine and (run_id := followed(run)) is not None:
                 yield run_id

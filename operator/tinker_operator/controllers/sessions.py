@@ -5,7 +5,7 @@ status at every beat, so a restarted operator goes on where the last one stopped
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -17,6 +17,7 @@ from tinker_operator.controllers.objects import (
     TRAINING_RUNS,
     account_of,
     checkpoint_policies,
+    key_of_run,
     parsed,
     training_runs,
 )
@@ -48,16 +49,18 @@ def held_sessions(run: TrainingRun) -> frozenset[str]:
     return frozenset(session_id for session_id in ids if session_id is not None)
 
 
-def _held(store: Store) -> dict[str, Holder]:
+def _held(store: Store, owns: Callable[[ObjectKey], bool]) -> dict[str, Holder]:
     """Returns the sessions that are wanted: those of TrainingRuns, and those that a policy proves a checkpoint in.
 
     A proof belongs to its policy and to the TrainingRun whose checkpoint it is, and ends with either.
     """
     held: dict[str, Holder] = {}
     for policy in checkpoint_policies(store):
-        held |= _proving(policy, store)
+        if owns(ObjectKey(CHECKPOINT_POLICIES.kind, policy.metadata.namespace, policy.metadata.name)):
+            held |= _proving(policy, store)
     for run in training_runs(store):
-        held |= {session: (frozenset({run.metadata.uid}), account_of(run)) for session in held_sessions(run)}
+        if owns(key_of_run(run)):
+            held |= {session: (frozenset({run.metadata.uid}), account_of(run)) for session in held_sessions(run)}
     return held
 
 
@@ -77,9 +80,18 @@ class SessionKeeper:
         store: Tells which sessions are held.
         services: Connections to beat on.
         beat_seconds: Pause between heartbeats.
+        owns: Whether an object's sessions are kept here; all are, unless another shard does it.
     """
 
-    def __init__(self, store: Store, services: Services, *, beat_seconds: float = BEAT_SECONDS) -> None:
+    def __init__(
+        self,
+        store: Store,
+        services: Services,
+        *,
+        beat_seconds: float = BEAT_SECONDS,
+        owns: Callable[[ObjectKey], bool] = lambda _key: True,
+    ) -> None:
+        self._owns = owns
         self._beat_seconds = beat_seconds
         self._store = store
         self._services = services
@@ -90,7 +102,7 @@ class SessionKeeper:
         """Beats until cancelled."""
         before: Mapping[str, Holder] = {}
         while True:
-            held = _held(self._store)
+            held = _held(self._store, self._owns)
             # By uid, not by what parses: an object of a newer schema is not a deleted one, and its session goes on.
             kinds = (TRAINING_RUNS.kind, CHECKPOINT_POLICIES.kind)
             living = {obj["metadata"]["uid"] for kind in kinds for obj in self._store.by_kind(kind).values()}
@@ -109,7 +121,7 @@ class SessionKeeper:
 
     def _on_change(self, change: Change) -> None:
         """A proof is short: its policy may be deleted before a beat has seen its session."""
-        if change.key.kind == CHECKPOINT_POLICIES.kind and change.after is None:
+        if change.key.kind == CHECKPOINT_POLICIES.kind and change.after is None and self._owns(change.key):
             policy = parsed(CheckpointPolicy, change.before)
             held = _proving(policy, self._store) if policy is not None else {}
             self._orphans |= {session: account for session, (_, account) in held.items()}

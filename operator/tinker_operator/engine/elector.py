@@ -87,6 +87,7 @@ class Elector:
         timings: How patient it is.
         monotonic: Clock of the decisions, in seconds; the one that the event loop's timers follow.
         clock: Aware wall-clock time, written for people.
+        kind: The rules: those of one holder, or those of a group that holds together.
     """
 
     def __init__(
@@ -97,9 +98,10 @@ class Elector:
         timings: LeaseTimings,
         monotonic: Monotonic,
         clock: Callable[[], datetime],
+        kind: type[Candidacy] = Candidacy,
     ) -> None:
         self._storage = storage
-        self._candidacy = Candidacy(identity, timings)
+        self._candidacy = kind(identity, timings)
         self._timings = timings
         self._monotonic = monotonic
         self._clock = clock
@@ -156,8 +158,8 @@ class Elector:
             self._complain(str(fault) or "the API server did not answer in time")
 
     async def _bid(self) -> None:
-        if not self.leads():
-            self._candidacy.observe(await self._storage.read(), self._monotonic())
+        if self._candidacy.looks_first or not self.leads():
+            await self._read()
         asked_at = self._monotonic()
         record = self._candidacy.bid(asked_at, self._clock())
         if record is not None:
@@ -168,9 +170,13 @@ class Elector:
         """Somebody else wrote: see who, so that a leader that lost stops now and not at its deadline."""
         try:
             async with asyncio.timeout(self._attempt_seconds()):
-                self._candidacy.observe(await self._storage.read(), self._monotonic())
+                await self._read()
         except (KubeError, TimeoutError) as fault:
             self._complain(str(fault) or "the API server did not answer in time")
+
+    async def _read(self) -> None:
+        asked_at = self._monotonic()
+        self._candidacy.observe(await self._storage.read(), self._monotonic(), asked_at)
 
     def _complain(self, complaint: str) -> None:
         if complaint != self._complaint:

@@ -124,6 +124,15 @@ class Engine:
         """When the last complete listing ended, on the monotonic clock: how old the view may be, at worst."""
         return self._resync.completed_at
 
+    @property
+    def listed_from(self) -> float | None:
+        """When the last complete listing began, on the monotonic clock: what was written before is in the store."""
+        return self._resync.began_at
+
+    def list_soon(self) -> None:
+        """Have everything listed as soon as possible."""
+        self._resync.soon(0.0)
+
     def vitals(self) -> Vitals:
         """What there is to tell of this replica's health."""
         return Vitals(self.synced.is_set(), self.leading.is_set(), self.listed_at, self._settings.resync_seconds)
