@@ -33,14 +33,14 @@ class Failover:
     runs: dict[str, str] = field(default_factory=dict)
     strikes: Counter[str] = field(default_factory=Counter)
 
-    def begin(self, count: int) -> None:
-        """Makes TrainingRuns that are well."""
+    def begin(self, count: int, started: list[Replica] | None = None) -> None:
+        """Makes TrainingRuns, starts replicas, all by default, and waits until all is well."""
         stage = self.stage
         made = stage.wire.order("seed", {"runs": count, "checkpoints": 2, "owner": f"{KEY}-owner"})["runs"]
         self.runs = {f"run-{number:03d}": run for number, run in enumerate(made)}
         stage.apply(*(stage.training_run({"run": {"trainingRunId": run}}, name) for name, run in self.runs.items()))
         stage.wire.fault("latency", delay=LOAD_SECONDS, route="POST /api/v1/load_weights")
-        for replica in self.replicas:
+        for replica in self.replicas if started is None else started:
             replica.start()
         wait_for(lambda: not self.unready(0), "all to be Ready at first", 120)
 
@@ -49,10 +49,11 @@ class Failover:
         items = self.stage.kubectl.json("get", "trainingruns", "--namespace", self.stage.namespace)["items"]
         return {one["metadata"]["name"]: one.get("status", {}) for one in items}
 
-    def unready(self, recoveries: int) -> list[str]:
-        """Returns the names of those that are not Ready after so many recoveries."""
+    def unready(self, recoveries: int, names: list[str] | None = None) -> list[str]:
+        """Returns the names of those, of all by default, that are not Ready after so many recoveries."""
         now = self.statuses()
-        return [name for name in self.runs if not _is_ready(now.get(name, {}), recoveries)]
+        wanted = self.runs if names is None else names
+        return [name for name in wanted if not _is_ready(now.get(name, {}), recoveries)]
 
     def strike(self, lease: str = "tinker-operator") -> None:
         """Hits the present leader: kills it, or freezes it until another leads and a little longer."""

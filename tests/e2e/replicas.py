@@ -7,7 +7,7 @@ import signal
 import ssl
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,7 +108,7 @@ def another_leads(stage: Stage, former: str, lease: str = LEASE) -> str:
 
 @contextmanager
 def replicas_of(
-    stage: Stage, plane: ControlPlane, folder: Path, arguments: list[tuple[str, ...]]
+    stage: Stage, plane: ControlPlane, folder: Path, arguments: Sequence[tuple[str, ...]]
 ) -> Iterator[list[Replica]]:
     """Makes replicas that may be elected in the stage's own namespace; none of them is started.
 
