@@ -9,8 +9,8 @@ from tinker_operator.cli import main as command
 from tinker_operator.controllers import sharding
 from tinker_operator.engine.lease import LeaseTimings
 
-DURATION_SECONDS = 3
+DURATION_SECONDS, DEADLINE_SECONDS, RETRY_SECONDS = 5, 4.0, 0.4
 
 if __name__ == "__main__":
-    vars(sharding)["LeaseTimings"] = partial(LeaseTimings, DURATION_SECONDS, 2.0, 0.4)
+    vars(sharding)["LeaseTimings"] = partial(LeaseTimings, DURATION_SECONDS, DEADLINE_SECONDS, RETRY_SECONDS)
     command.main()

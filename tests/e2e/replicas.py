@@ -42,7 +42,7 @@ class Written:
     target: str
 
 
-@dataclass
+@dataclass(eq=False)
 class Replica(Operator):
     """An operator that is one of several.
 
@@ -88,22 +88,22 @@ class Replica(Operator):
         return status
 
 
-def holder(stage: Stage, lease: str = LEASE) -> str:
-    """Returns who holds a Lease; empty for nobody."""
+def holder(stage: Stage) -> str:
+    """Returns who holds the Lease; empty for nobody."""
     found = stage.kubectl.json("get", "leases", "--namespace", stage.namespace)["items"]
-    holders = [one["spec"].get("holderIdentity") or "" for one in found if one["metadata"]["name"] == lease]
+    holders = [one["spec"].get("holderIdentity") or "" for one in found if one["metadata"]["name"] == LEASE]
     return holders[0] if holders else ""
 
 
-def leader(stage: Stage, replicas: list[Replica], lease: str = LEASE) -> Replica | None:
+def leader(stage: Stage, replicas: list[Replica]) -> Replica | None:
     """Returns the replica that the Lease names and that lives."""
-    pid = holder(stage, lease).rsplit("_", 2)[-2:-1]
+    pid = holder(stage).rsplit("_", 2)[-2:-1]
     return next((one for one in replicas if pid == [str(one.pid)]), None)
 
 
-def another_leads(stage: Stage, former: str, lease: str = LEASE) -> str:
+def another_leads(stage: Stage, former: str) -> str:
     """Waits until somebody else holds the Lease, and returns who."""
-    return wait_for(lambda: {holder(stage, lease)} - {former, ""}, "another leader").pop()
+    return wait_for(lambda: {holder(stage)} - {former, ""}, "another leader").pop()
 
 
 @contextmanager
