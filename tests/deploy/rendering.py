@@ -11,6 +11,7 @@ from playground.kubectl import Kubectl
 DEPLOY = Path(__file__).parents[2] / "deploy"
 CLUSTER_WIDE = DEPLOY / "overlays" / "cluster-wide"
 ONE_NAMESPACE = DEPLOY / "overlays" / "one-namespace"
+SHARDED = DEPLOY / "overlays" / "sharded"
 ACCOUNT = "tinker-operator"
 
 Manifest = dict[str, Any]

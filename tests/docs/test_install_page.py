@@ -2,11 +2,12 @@
 
 import re
 import shlex
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
 import yaml
-from tests.deploy.rendering import ACCOUNT, CLUSTER_WIDE, DEPLOY, kustomized, overlay
+from tests.deploy.rendering import ACCOUNT, CLUSTER_WIDE, DEPLOY, SHARDED, kustomized, overlay
 from tests.docs.test_docs import fenced
 
 from playground.kubectl import Kubectl
@@ -18,7 +19,7 @@ DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
 @pytest.mark.cluster
 def test_the_overlay_of_the_page_names_image_and_options(kubectl: Kubectl, tmp_path: Path) -> None:
     """With the checkout in the place of the repository that it names."""
-    (shown,) = fenced(PAGE, "yaml")
+    shown, _ = fenced(PAGE, "yaml")
     wanted = yaml.safe_load(shown)
     (resource,) = wanted.pop("resources")
     folder = overlay(tmp_path / "mine", CLUSTER_WIDE, **{key: wanted[key] for key in ("images", "patches")})
@@ -28,6 +29,28 @@ def test_the_overlay_of_the_page_names_image_and_options(kubectl: Kubectl, tmp_p
     assert (DEPLOY.parent / re.sub(r".*//|\?.*", "", resource)).samefile(CLUSTER_WIDE)
     assert container["image"] == container["env"][0]["value"] == "images.example/tinker-operator:0.1.0"
     assert container["args"][-1] == "--cluster-id=eu-1"
+
+
+@pytest.mark.cluster
+def test_the_page_s_way_to_another_number_of_shards(kubectl: Kubectl, tmp_path: Path) -> None:
+    """Both places, and nothing else."""
+    _, shown = fenced(PAGE, "yaml")
+    wanted = yaml.safe_load(shown)
+    (resource,) = wanted.pop("resources")
+    changed = kustomized(kubectl, overlay(tmp_path / "mine", SHARDED, patches=wanted["patches"]))
+    given = kustomized(kubectl, SHARDED)
+    name = ("StatefulSet", ACCOUNT, ACCOUNT)
+    spec = given[name]["spec"]
+    (shards,) = [one for one in spec["template"]["spec"]["containers"][0]["env"] if one["name"] == "SHARDS"]
+
+    assert (DEPLOY.parent / re.sub(r".*//|\?.*", "", resource)).samefile(SHARDED)
+    assert (spec["replicas"], shards["value"]) == (6, "3")
+    spec["replicas"], shards["value"] = 8, "4"
+    order = {"env": sorted(spec["template"]["spec"]["containers"][0]["env"], key=itemgetter("name"))}
+    spec["template"]["spec"]["containers"][0] |= order
+    of = changed[name]["spec"]["template"]["spec"]["containers"][0]
+    of |= {"env": sorted(of["env"], key=itemgetter("name"))}
+    assert changed == given
 
 
 @pytest.mark.pure

@@ -74,7 +74,7 @@ class TwoCandidates(RuleBasedStateMachine):
     def reads(self, which: int) -> None:
         replica = self.replicas[which]
         if replica.sent is None and replica.answer is None:
-            replica.candidacy.observe(self.cell.record, replica.now(self.time))
+            replica.candidacy.observe(self.cell.record, replica.now(self.time), replica.now(self.time))
 
     @rule(which=REPLICAS)
     def sends_a_bid(self, which: int) -> None:
@@ -137,7 +137,7 @@ TestTwoCandidates = TwoCandidates.TestCase
 
 def elected(cell: Cell, name: str, now: float) -> Candidacy:
     candidacy = Candidacy(name, TIMINGS)
-    candidacy.observe(cell.record, now)
+    candidacy.observe(cell.record, now, now)
     bid = candidacy.bid(now, WALL)
     assert bid is not None
     stored = cell.swap(bid)
@@ -156,7 +156,7 @@ def test_the_first_to_come_leads() -> None:
 def test_a_leader_stops_at_its_deadline_and_another_may_follow_only_after_the_duration() -> None:
     cell = Cell()
     first, second = elected(cell, "a", 0), Candidacy("b", TIMINGS)
-    second.observe(cell.record, 0)
+    second.observe(cell.record, 0, 0)
 
     assert [first.leads(9.9), first.leads(10)] == [True, False]
     assert second.bid(14.9, WALL) is None
@@ -169,7 +169,7 @@ def test_a_candidate_counts_from_its_own_first_sight_and_not_from_the_holder_s_w
     cell = Cell()
     elected(cell, "a", 0)
     second = Candidacy("b", TIMINGS)
-    second.observe(cell.record, 1000)
+    second.observe(cell.record, 1000, 1000)
 
     assert second.bid(1014, WALL) is None
 
@@ -177,11 +177,11 @@ def test_a_candidate_counts_from_its_own_first_sight_and_not_from_the_holder_s_w
 def test_a_renewal_that_is_seen_starts_the_wait_anew() -> None:
     cell = Cell()
     first, second = elected(cell, "a", 0), Candidacy("b", TIMINGS)
-    second.observe(cell.record, 0)
+    second.observe(cell.record, 0, 0)
     renewal = first.bid(8, WALL + timedelta(seconds=8))
     assert renewal is not None
     assert cell.swap(renewal) is not None
-    second.observe(cell.record, 8)
+    second.observe(cell.record, 8, 8)
 
     assert second.bid(16, WALL) is None
 
@@ -192,7 +192,7 @@ def test_a_released_lease_is_free_at_once() -> None:
     released = first.resign(WALL)
     assert released is not None
     assert cell.swap(released) is not None
-    second.observe(cell.record, 1)
+    second.observe(cell.record, 1, 1)
 
     assert not first.leads(1)
     assert released.holder == NOBODY
@@ -202,7 +202,7 @@ def test_a_released_lease_is_free_at_once() -> None:
 def test_a_leader_that_sees_another_holder_stops_at_once() -> None:
     cell = Cell()
     first = elected(cell, "a", 0)
-    first.observe(LeaseRecord("b", 15, 1, WALL, WALL, "9"), 1)
+    first.observe(LeaseRecord("b", 15, 1, WALL, WALL, "9"), 1, 1)
 
     assert not first.leads(1)
     assert first.resign(WALL) is None

@@ -57,6 +57,12 @@ def command() -> None:
     help="Namespace of the leader-election Lease. Default: the pod's own; outside of a pod there is no election.",
 )
 @click.option(
+    "--shard",
+    metavar="I/N",
+    help="Work on share I of N of the objects, from 0/N; auto/N takes I from the number of the StatefulSet's pod, "
+    "which is in POD_NAME. All processes must have the same N: others wait until those have ended. Default: on all.",
+)
+@click.option(
     "--allow-webhook",
     "webhooks",
     multiple=True,
@@ -91,6 +97,7 @@ def run(  # noqa: PLR0917 - click names them
     cluster_id: str | None,
     allowed_urls: tuple[str, ...],
     lease_namespace: str | None,
+    shard: str | None,
     webhooks: tuple[str, ...],
     min_poll_seconds: float,
     calls_per_second: float,
@@ -118,6 +125,7 @@ def run(  # noqa: PLR0917 - click names them
         shortest_poll_seconds=min_poll_seconds,
         calls_per_second=calls_per_second,
         metrics_address=metrics_address,
+        shard=shard,
     )
     configure_logs(json=None if log_format == "auto" else log_format == "json", debug=debug)
     asyncio.run(_until_signalled(settings.deployment()))

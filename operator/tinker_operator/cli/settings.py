@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from tinker_operator.controllers.accounts import Credentials, normal_url
 from tinker_operator.controllers.composition import Deployment
+from tinker_operator.core.shards import WHOLE, Shard
 from tinker_operator.tinker.budget import USUAL_PACE
 from tinker_operator.tinker.errors import CallNotPossible
 from tinker_operator.tinker.settings import checked_base_url, checked_key
@@ -43,6 +44,7 @@ class Settings(BaseModel):
         calls_per_second: Pace of the calls of one connection to the service, in the long run.
         metrics_address: Host and port of /metrics, /healthz and /readyz; None to serve none.
         export_image: Image of the Jobs that export checkpoints; None when policies have to name one.
+        shard: The share of the objects that this process works on.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -59,6 +61,7 @@ class Settings(BaseModel):
     calls_per_second: float = USUAL_PACE
     metrics_address: tuple[str, int] | None = None
     export_image: str | None = None
+    shard: Shard = WHOLE
 
     @classmethod
     def read(
@@ -74,6 +77,7 @@ class Settings(BaseModel):
         shortest_poll_seconds: float = 1.0,
         calls_per_second: float = USUAL_PACE,
         metrics_address: str | None = None,
+        shard: str | None = None,
     ) -> Self:
         """Returns the settings from the command line and the environment.
 
@@ -83,6 +87,9 @@ class Settings(BaseModel):
         base_url = checked_url("TINKER_BASE_URL", environ.get("TINKER_BASE_URL") or DEFAULT_BASE_URL)
         if cluster_id is not None and (not cluster_id or "/" in cluster_id or len(cluster_id) > 100):  # noqa: PLR2004
             raise InvalidSettings("--cluster-id must have 1 to 100 characters and no slash: choose a short name")
+        lease_namespace = (
+            pod_namespace() if lease_namespace is None else checked_namespace("--lease-namespace", lease_namespace)
+        )
         return cls(
             kubeconfig=kubeconfig,
             namespaces=tuple(dict.fromkeys(checked_namespace("--namespace", name) for name in namespaces)),
@@ -90,9 +97,8 @@ class Settings(BaseModel):
             base_url=base_url,
             api_key=_own_key(environ),
             allowed_urls=tuple(checked_url("--allow-base-url", url) for url in allowed_urls),
-            lease_namespace=pod_namespace()
-            if lease_namespace is None
-            else checked_namespace("--lease-namespace", lease_namespace),
+            lease_namespace=lease_namespace,
+            shard=WHOLE if shard is None else checked_shard("--shard", shard, environ.get("POD_NAME"), lease_namespace),
             webhooks=tuple(checked_host("--allow-webhook", host) for host in webhooks),
             shortest_poll_seconds=shortest_poll_seconds,
             calls_per_second=calls_per_second,
@@ -115,6 +121,7 @@ class Settings(BaseModel):
             calls_per_second=self.calls_per_second,
             metrics_address=self.metrics_address,
             export_image=self.export_image,
+            shard=self.shard,
         )
 
 
@@ -175,6 +182,21 @@ def checked_namespace(name: str, namespace: str) -> str:
             "hyphens, and repeat the option for more"
         )
     return namespace
+
+
+def checked_shard(name: str, shard: str, pod: str | None, lease_namespace: str | None) -> Shard:
+    """Returns the shard.
+
+    Raises:
+        InvalidSettings: It is none, or nothing would keep two processes from taking it for theirs.
+    """
+    try:
+        found = Shard.read(shard, pod)
+    except ValueError as error:
+        raise InvalidSettings(f"{name} {shard!r}: {error}: give 0/3, 1/3 or 2/3, or auto/3 in a StatefulSet") from None
+    if found.count > 1 and lease_namespace is None:
+        raise InvalidSettings(f"{name} needs the Leases of an election: give --lease-namespace, too")
+    return found
 
 
 def _own_key(environ: Mapping[str, str]) -> SecretStr | None:

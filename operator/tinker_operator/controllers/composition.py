@@ -32,24 +32,26 @@ from tinker_operator.controllers.reporter import Reporter
 from tinker_operator.controllers.service_metrics import ServiceMetrics
 from tinker_operator.controllers.services import Services
 from tinker_operator.controllers.sessions import SessionKeeper
+from tinker_operator.controllers.sharding import Neighbours, Ownership, leadership
 from tinker_operator.controllers.shell import Shell
 from tinker_operator.controllers.telemetry import Telemetry
 from tinker_operator.controllers.training_run import reconcile_training_run
+from tinker_operator.controllers.views import Views
 from tinker_operator.controllers.wakes import wakes
-from tinker_operator.engine.elector import Elector, KubeLease
+from tinker_operator.core.shards import WHOLE, Shard
 from tinker_operator.engine.engine import Engine
 from tinker_operator.engine.events import EventRecorder
 from tinker_operator.engine.exposition import Exposition
+from tinker_operator.engine.fence import Fence
 from tinker_operator.engine.health import Health
 from tinker_operator.engine.keys import ObjectKey, Resource
 from tinker_operator.engine.kopf_source import KopfSource
 from tinker_operator.engine.kube import KubeApi
 from tinker_operator.engine.kube_errors import Access, KubeError, KubeUnavailable
-from tinker_operator.engine.lease import LeaseTimings
 from tinker_operator.engine.outbox import EventOutbox
+from tinker_operator.engine.own_queue import OwnQueue
 from tinker_operator.engine.store import Store
 from tinker_operator.engine.work_metrics import WorkMetrics
-from tinker_operator.engine.workqueue import WorkQueue
 from tinker_operator.tinker.budget import USUAL_PACE, Budget, BudgetTerms, Lane, asked_in
 from tinker_operator.tinker.retry import Timekeeper
 
@@ -58,7 +60,6 @@ WATCHING = ("list", "watch")
 """The verbs that a watch needs."""
 CROWD = 64
 """Objects that wait for a worker, above which Events make way for statuses."""
-LEASE_NAME = "tinker-operator"
 START_RETRY_SECONDS = 2.0
 """Pause between two questions to an API server that does not answer at the start."""
 T = TypeVar("T")
@@ -82,6 +83,7 @@ class Deployment:
         metrics_address: Host and port of /metrics, /healthz and /readyz; None to serve none.
         export_image: Image of the Jobs that export checkpoints; None when policies have to name one.
         calls_per_second: Pace of the calls of one connection to the service, in the long run.
+        shard: The share of the objects that this process works on.
     """
 
     kubeconfig: Path | None
@@ -96,6 +98,7 @@ class Deployment:
     metrics_address: tuple[str, int] | None = None
     export_image: str | None = None
     calls_per_second: float = USUAL_PACE
+    shard: Shard = WHOLE
 
 
 class AddressUnusable(Exception):
@@ -125,7 +128,7 @@ async def run_operator(deployment: Deployment, stop: asyncio.Event) -> None:
         CredentialsInvalid: There is no way to reach the API server.
     """
     telemetry, health = Telemetry(CollectorRegistry()), Health(time.monotonic)
-    telemetry.show_leading(lambda: health.leading)
+    telemetry.show_leading(lambda: health.leading, str(deployment.shard))
     exposition = await _exposed(deployment, telemetry.registry, health)
     try:
         await _connected(deployment, telemetry, health, stop)
@@ -210,27 +213,38 @@ async def _run(
     (telemetry, health), (cluster_id, resources) = shown, watched
     store = Store({TRAINER_JOBS.kind: trimmed_job})
     work = WorkMetrics(telemetry.registry, time.monotonic)
-    keyring = Keyring(api, deployment.own, deployment.default_url, deployment.allowed_urls)
-    services = _services(deployment, keyring, ServiceMetrics(telemetry.registry))
-    group = partial(group_of, store, services)
-    queue = WorkQueue(time.monotonic, rng=random.random, group=group, room=ROOM, watch=work)
-    shortest = deployment.shortest_poll_seconds
-    poller = Poller(services, store, queue, cluster_id=cluster_id, rng=random.random, shortest_interval=shortest)
+    ownership = Ownership(deployment.shard, store)
     # Two pods on one host may have the same name and pid; the Lease must tell them apart.
     identity = f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
-    recorder = EventRecorder(api, instance=identity, clock=utc_now)
+    elector = leadership(api, deployment.lease_namespace, deployment.shard, identity, utc_now)
+    fence = Fence(elector)
+    fenced = api.fenced(fence.to_act)
+    keyring = Keyring(api, deployment.own, deployment.default_url, deployment.allowed_urls)
+    services = _services(deployment, keyring, fence, ServiceMetrics(telemetry.registry))
+    group = partial(group_of, store, services)
+    queue = OwnQueue(time.monotonic, rng=random.random, group=group, room=ROOM, watch=work, owns=ownership.owns)
+    poller = Poller(
+        services,
+        store,
+        queue,
+        cluster_id=cluster_id,
+        rng=random.random,
+        shortest_interval=deployment.shortest_poll_seconds,
+        concerns=ownership.concerns,
+    )
+    recorder = EventRecorder(api.fenced(fence.to_tell), instance=identity, clock=utc_now)
     outbox = EventOutbox(recorder, give_way=lambda: len(queue) > CROWD)
-    reporter = Reporter(api, store, outbox, telemetry)
+    reporter = Reporter(fenced, store, outbox, telemetry)
     inspections = Inspections(utc_now)
     shell = Shell(
         store,
-        api,
+        fenced,
         services,
         poller,
         reporter,
         Arrivals(store, time.monotonic),
         Claims(store),
-        HookCaller(api, deployment.allowed_webhooks),
+        HookCaller(fenced, deployment.allowed_webhooks, leave=fence.to_act),
         inspections,
         cluster_id,
         whole_seconds,
@@ -239,18 +253,23 @@ async def _run(
     telemetry.registry.register(PolicyCollector(store, shell.figures))
     engine = Engine(
         resources,
-        work.measured(lambda key: _reconcile(shell, key)),
+        work.measured(lambda key: _reconcile(shell, key, views)),
         api=api,
         store=store,
         queue=queue,
         source=KopfSource(resources, kubeconfig=deployment.kubeconfig, namespaces=deployment.namespaces, clock=utc_now),
         wakes=lambda change: wakes(store, change),
-        elector=_elector(deployment, api, identity),
+        elector=elector,
         monotonic=time.monotonic,
         namespaces=deployment.namespaces,
-        while_leading=(poller.run, SessionKeeper(store, services).run, inspections.run),
+        while_leading=(poller.run, SessionKeeper(store, services, owns=ownership.owns).run, inspections.run),
     )
-    log.info("operator_started", cluster_id=cluster_id, namespaces=deployment.namespaces or "all")
+    views = None
+    if deployment.shard.count > 1:
+        Neighbours(ownership, store, services, poller)
+        views = Views(store, time.monotonic, listed_from=lambda: engine.listed_from, list_soon=engine.list_soon)
+    watches = deployment.namespaces or "all"
+    log.info("operator_started", cluster_id=cluster_id, namespaces=watches, shard=str(deployment.shard))
     if deployment.namespaces:
         told = "a checkpoint that only objects of other namespaces refer to counts as unused"
         log.info("references_limited", namespaces=deployment.namespaces, message=told)
@@ -264,10 +283,10 @@ async def _run(
         log.info("operator_ended")
 
 
-def _services(deployment: Deployment, keyring: Keyring, watch: ServiceMetrics) -> Services:
+def _services(deployment: Deployment, keyring: Keyring, fence: Fence, watch: ServiceMetrics) -> Services:
     terms = BudgetTerms(calls_per_second=deployment.calls_per_second)
     budget = partial(Budget, terms, Timekeeper(), watch)
-    services = Services(keyring, clock=utc_now, monotonic=time.monotonic, new_budget=budget)
+    services = Services(keyring, clock=utc_now, monotonic=time.monotonic, new_budget=budget, leave=fence.to_act)
     watch.show_held_back(services.held_back)
     return services
 
@@ -286,15 +305,10 @@ async def _exposed(deployment: Deployment, registry: CollectorRegistry, health: 
     return exposition
 
 
-async def _reconcile(shell: Shell, key: ObjectKey) -> float | None:
+async def _reconcile(shell: Shell, key: ObjectKey, views: Views | None) -> float | None:
+    if views is not None:
+        views.await_others(key)
     if key.kind == TRAINING_RUNS.kind:
         return await reconcile_training_run(shell, key)
     with asked_in(Lane.BULK):
         return await reconcile_checkpoint_policy(shell, key)
-
-
-def _elector(deployment: Deployment, api: KubeApi, identity: str) -> Elector | None:
-    if deployment.lease_namespace is None:
-        return None
-    storage = KubeLease(api, deployment.lease_namespace, LEASE_NAME)
-    return Elector(storage, identity, timings=LeaseTimings(), monotonic=time.monotonic, clock=utc_now)

@@ -21,6 +21,7 @@ from tinker_operator.core.world import CallHook, Done, HookFailed, Outcome
 from tinker_operator.engine.keys import Resource
 from tinker_operator.engine.kube import KubeApi
 from tinker_operator.engine.kube_errors import KubeError, WriteConflict
+from tinker_operator.tinker.leaving import Leave, always
 
 JOBS: Final = Resource("batch", "v1", "jobs", "Job")
 SIGNATURE: Final = "X-Tinker-Operator-Signature"
@@ -38,11 +39,13 @@ class HookCaller:
         api: The Kubernetes API.
         allowed_hosts: Hosts that a webhook may be at: host, host:port, or *.domain for everything below it.
         carrier: What carries requests instead of the network.
+        leave: Asked right before a webhook is called.
     """
 
     api: KubeApi
     allowed_hosts: frozenset[str]
     carrier: httpx.AsyncBaseTransport | None = None
+    leave: Leave = always
 
     async def call(self, action: CallHook, run: TrainingRun) -> Outcome:
         """Tells one hook, once. Done when it took the message; HookFailed with the remedy otherwise.
@@ -100,6 +103,7 @@ class HookCaller:
         if key is not None:
             headers[SIGNATURE] = signature(key, body)
         host = _host(httpx.URL(url))
+        self.leave()
         try:
             # The client's own limit is for each wait alone, so that a receiver that drips its answer never meets it.
             async with (

@@ -53,6 +53,7 @@ class Poller:
         cluster_id: First part of owner keys.
         rng: A number drawn evenly from 0 to 1.
         shortest_interval: Floor of what objects may ask for, in seconds.
+        concerns: Whether a TrainingRun's account is looked at here; all are, unless another shard does it.
     """
 
     def __init__(
@@ -64,7 +65,9 @@ class Poller:
         cluster_id: str,
         rng: Callable[[], float],
         shortest_interval: float = 1.0,
+        concerns: Callable[[ObjectKey], bool] = lambda _key: True,
     ) -> None:
+        self._concerns = concerns
         self._shortest_interval = shortest_interval
         self._services = services
         self._store = store
@@ -87,7 +90,7 @@ class Poller:
     async def run(self) -> None:
         """Polls until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for _, run in all_tracked(self._store):
+            for _, run in self._runs():
                 self.soon(run.account)
             started: set[Account] = set()
             while True:
@@ -154,7 +157,10 @@ class Poller:
         return self._interval(account) is not None
 
     def _users(self, account: Account) -> Iterator[tuple[ObjectKey, Tracked]]:
-        return ((key, run) for key, run in all_tracked(self._store) if run.account == account)
+        return ((key, run) for key, run in self._runs() if run.account == account)
+
+    def _runs(self) -> Iterator[tuple[ObjectKey, Tracked]]:
+        return ((key, run) for key, run in all_tracked(self._store) if self._concerns(key))
 
     def _interval(self, account: Account) -> float | None:
         """Returns the shortest interval of the account's objects, in seconds; None when it has none left."""
@@ -164,7 +170,7 @@ class Poller:
     def _watched(self, account: Account) -> Iterator[str]:
         """Yields the runs followed through the same service as this account's: they share its inventory."""
         service = self._services.of(account)
-        for _, run in all_tracked(self._store):
+        for _, run in self._runs():
             mine = run.account == account or self._services.of(run.account) is service is not None
             if mine and run.followed is not None:
                 yield run.followed

@@ -15,6 +15,7 @@ from tinker_operator.core.world import Fault
 from tinker_operator.tinker.budget import Budget, BudgetTerms, Lane, asked_in
 from tinker_operator.tinker.client import TinkerClient
 from tinker_operator.tinker.errors import TinkerError
+from tinker_operator.tinker.leaving import Leave, always
 from tinker_operator.tinker.retry import Timekeeper
 
 
@@ -29,19 +30,19 @@ class Service:
 
     Attributes:
         client: Calls to the service.
-        budget: What its calls are let out by.
         inventory: The newest snapshot.
         polled_at: Monotonic time, in seconds, of the newest look; None before the first.
         looked_from: Monotonic time, in seconds, at which the newest look that succeeded began.
         lock: Held while looking, so that accounts with the same key share a look instead of repeating it.
+        budget: What its calls are let out by.
     """
 
     client: TinkerClient
-    budget: Budget
     inventory: Inventory = field(default_factory=Inventory)
     polled_at: float | None = None
     looked_from: float = float("-inf")
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    budget: Budget = field(default_factory=usual_budget)
 
     async def look(self, watched: Iterable[str], clock: Callable[[], datetime], began: float) -> None:
         """Replaces the snapshot by a new look at every run; trouble becomes the snapshot's fault."""
@@ -64,6 +65,7 @@ class Services:
         clock: Wall clock, timezone-aware.
         monotonic: Monotonic clock, in seconds.
         new_budget: Makes the budget of a new connection.
+        leave: Asked right before anything but a read goes to a service.
     """
 
     def __init__(
@@ -73,8 +75,9 @@ class Services:
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
         new_budget: Callable[[], Budget] = usual_budget,
+        leave: Leave = always,
     ) -> None:
-        self._keyring = keyring
+        self._keyring, self._leave = keyring, leave
         self._new_budget = new_budget
         self._clock = clock
         self._monotonic = monotonic
@@ -151,10 +154,10 @@ class Services:
 
     def _connected(self, account: Account, credentials: Credentials) -> Service | Fault:
         budget = self._new_budget()
-        client = connect(credentials, account, budget)
+        client = connect(credentials, account, budget, self._leave)
         if isinstance(client, Fault):
             return client
-        return self._by_credentials.setdefault(credentials, Service(client, budget))
+        return self._by_credentials.setdefault(credentials, Service(client, budget=budget))
 
     async def _look(self, service: Service, watched: Iterable[str], max_age_seconds: float) -> None:
         async with service.lock:

@@ -22,6 +22,7 @@ from tinker_operator.controllers.objects import (
 )
 from tinker_operator.controllers.services import Service, Services
 from tinker_operator.controllers.tracked import all_tracked
+from tinker_operator.engine.elector import LeadershipLost
 from tinker_operator.engine.faults import described
 from tinker_operator.engine.keys import ObjectKey
 from tinker_operator.engine.store import Change, Store
@@ -37,16 +38,18 @@ Holder = tuple[frozenset[str], Account]
 log = structlog.get_logger(__name__)
 
 
-def _held(store: Store) -> dict[str, Holder]:
+def _held(store: Store, owns: Callable[[ObjectKey], bool]) -> dict[str, Holder]:
     """Returns the sessions that are wanted: those of TrainingRuns, and those that a policy proves a checkpoint in.
 
     A proof belongs to its policy and to the TrainingRun whose checkpoint it is, and ends with either.
     """
     held: dict[str, Holder] = {}
     for policy in checkpoint_policies(store):
-        held |= _proving(policy, store)
-    for _, run in all_tracked(store):
-        held |= {session: (frozenset({run.uid}), run.account) for session in run.sessions}
+        if owns(ObjectKey(CHECKPOINT_POLICIES.kind, policy.metadata.namespace, policy.metadata.name)):
+            held |= _proving(policy, store)
+    for key, run in all_tracked(store):
+        if owns(key):
+            held |= {session: (frozenset({run.uid}), run.account) for session in run.sessions}
     return held
 
 
@@ -66,9 +69,18 @@ class SessionKeeper:
         store: Tells which sessions are held.
         services: Connections to beat on.
         beat_seconds: Pause between heartbeats.
+        owns: Whether an object's sessions are kept here; all are, unless another shard does it.
     """
 
-    def __init__(self, store: Store, services: Services, *, beat_seconds: float = BEAT_SECONDS) -> None:
+    def __init__(
+        self,
+        store: Store,
+        services: Services,
+        *,
+        beat_seconds: float = BEAT_SECONDS,
+        owns: Callable[[ObjectKey], bool] = lambda _key: True,
+    ) -> None:
+        self._owns = owns
         self._beat_seconds = beat_seconds
         self._store = store
         self._services = services
@@ -87,7 +99,7 @@ class SessionKeeper:
     async def _keep(self) -> None:
         before: Mapping[str, Holder] = {}
         while True:
-            held = _held(self._store)
+            held = _held(self._store, self._owns)
             # By uid, not by what parses: an object of a newer schema is not a deleted one, and its session goes on.
             kinds = (TRAINING_RUNS.kind, CHECKPOINT_POLICIES.kind)
             living = {obj["metadata"]["uid"] for kind in kinds for obj in self._store.by_kind(kind).values()}
@@ -112,7 +124,7 @@ class SessionKeeper:
 
     def _on_change(self, change: Change) -> None:
         """A proof is short: its policy may be deleted before a beat has seen its session."""
-        if change.key.kind == CHECKPOINT_POLICIES.kind and change.after is None:
+        if change.key.kind == CHECKPOINT_POLICIES.kind and change.after is None and self._owns(change.key):
             policy = parsed(CheckpointPolicy, change.before)
             held = _proving(policy, self._store) if policy is not None else {}
             self._orphans |= {session: account for session, (_, account) in held.items()}
@@ -126,6 +138,8 @@ class SessionKeeper:
                 await service.client.heartbeat(session)
         except TinkerError as error:
             log.debug("heartbeat_missed", session=session, error=error.reason)
+        except LeadershipLost:
+            return  # the elector ends this replica
         except Exception as error:  # noqa: BLE001 - one session's trouble must not end the beat of all others
             log.warning("heartbeat_failed", session=session, **described(error))
 
@@ -138,6 +152,8 @@ class SessionKeeper:
             except TinkerError as error:
                 if error.transient:
                     return
+            except LeadershipLost:
+                return  # as above
             except Exception as error:  # noqa: BLE001 - as above
                 log.warning("finish_failed", session=session, **described(error))
         del self._orphans[session]

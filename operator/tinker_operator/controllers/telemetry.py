@@ -40,14 +40,15 @@ class Telemetry:
             registry=registry,
         )
 
-    def show_leading(self, leading: Callable[[], bool]) -> None:
+    def show_leading(self, leading: Callable[[], bool], shard: str = "0/1") -> None:
         """Shows whether this replica leads.
 
         Args:
             leading: Asked at each scrape.
+            shard: Its share of the objects.
         """
-        gauge = Gauge("tinker_operator_leading", "Whether this replica leads.", registry=self.registry)
-        gauge.set_function(lambda: float(leading()))
+        gauge = Gauge("tinker_operator_leading", "Whether this replica leads.", ("shard",), registry=self.registry)
+        gauge.labels(shard).set_function(lambda: float(leading()))
 
     def tell(self, key: ObjectKey, told: Told) -> None:
         """Counts and logs one thing that happened.

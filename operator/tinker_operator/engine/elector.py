@@ -24,7 +24,13 @@ ATTEMPTS_PER_DEADLINE = 2
 
 
 class LeadershipLost(Exception):
-    """Another replica leads, or may lead. Nothing may be written any more."""
+    """Another replica leads, or may lead. Nothing may be written any more.
+
+    Attributes:
+        remedy: Present because the words are ours, and so may be logged.
+    """
+
+    remedy = ""
 
 
 class LeaseStorage(Protocol):
@@ -81,6 +87,7 @@ class Elector:
         timings: How patient it is.
         monotonic: Clock of the decisions, in seconds; the one that the event loop's timers follow.
         clock: Aware wall-clock time, written for people.
+        kind: The rules: those of one holder, or those of a group that holds together.
     """
 
     def __init__(
@@ -91,14 +98,16 @@ class Elector:
         timings: LeaseTimings,
         monotonic: Monotonic,
         clock: Callable[[], datetime],
+        kind: type[Candidacy] = Candidacy,
     ) -> None:
         self._storage = storage
-        self._candidacy = Candidacy(identity, timings)
+        self._candidacy = kind(identity, timings)
         self._timings = timings
         self._monotonic = monotonic
         self._clock = clock
         self._log = structlog.get_logger(__name__).bind(identity=identity)
         self._complaint = ""
+        self.resigned = False
 
     def leads(self) -> bool:
         """Whether this replica leads at this moment."""
@@ -130,6 +139,7 @@ class Elector:
         record = self._candidacy.resign(self._clock())
         if record is None:
             return
+        self.resigned = True
         try:
             async with asyncio.timeout(self._timings.retry_seconds):
                 await self._storage.write(record)
@@ -148,8 +158,8 @@ class Elector:
             self._complain(str(fault) or "the API server did not answer in time")
 
     async def _bid(self) -> None:
-        if not self.leads():
-            self._candidacy.observe(await self._storage.read(), self._monotonic())
+        if self._candidacy.looks_first or not self.leads():
+            await self._read()
         asked_at = self._monotonic()
         record = self._candidacy.bid(asked_at, self._clock())
         if record is not None:
@@ -160,9 +170,13 @@ class Elector:
         """Somebody else wrote: see who, so that a leader that lost stops now and not at its deadline."""
         try:
             async with asyncio.timeout(self._attempt_seconds()):
-                self._candidacy.observe(await self._storage.read(), self._monotonic())
+                await self._read()
         except (KubeError, TimeoutError) as fault:
             self._complain(str(fault) or "the API server did not answer in time")
+
+    async def _read(self) -> None:
+        asked_at = self._monotonic()
+        self._candidacy.observe(await self._storage.read(), self._monotonic(), asked_at)
 
     def _complain(self, complaint: str) -> None:
         if complaint != self._complaint:

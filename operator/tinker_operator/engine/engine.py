@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import structlog
 
-from tinker_operator.engine.elector import Elector
+from tinker_operator.engine.fence import Leadership
 from tinker_operator.engine.health import Vitals
 from tinker_operator.engine.keys import Monotonic, ObjectKey, Resource
 from tinker_operator.engine.objects import ObjectApi
@@ -82,7 +82,7 @@ class Engine:
         queue: WorkQueue,
         source: EventSource,
         wakes: Wakes,
-        elector: Elector | None,
+        elector: Leadership | None,
         monotonic: Monotonic,
         namespaces: Collection[str] = (),
         while_leading: Sequence[Duty] = (),
@@ -125,6 +125,15 @@ class Engine:
     def listed_at(self) -> float | None:
         """When the last complete listing ended, on the monotonic clock: how old the view may be, at worst."""
         return self._resync.completed_at
+
+    @property
+    def listed_from(self) -> float | None:
+        """When the last complete listing began, on the monotonic clock: what was written before is in the store."""
+        return self._resync.began_at
+
+    def list_soon(self) -> None:
+        """Have everything listed as soon as possible."""
+        self._resync.soon(0.0)
 
     def vitals(self) -> Vitals:
         """What there is to tell of this replica's health."""

@@ -73,6 +73,9 @@ class Candidacy:
         timings: How patient it is.
     """
 
+    looks_first = False
+    """Whether a holder, too, has to look at the record before it renews it."""
+
     def __init__(self, identity: str, timings: LeaseTimings) -> None:
         self._identity = identity
         self._timings = timings
@@ -90,12 +93,13 @@ class Candidacy:
             return 0.0
         return max(0.0, self._renewed_at + self._timings.deadline_seconds - now)
 
-    def observe(self, record: LeaseRecord | None, now: float) -> None:
+    def observe(self, record: LeaseRecord | None, now: float, asked_at: float) -> None:  # noqa: ARG002 - for groups
         """Take note of the record as it is stored.
 
         Args:
             record: None when there is none.
             now: When the answer had come.
+            asked_at: When the question was sent.
         """
         version = self._record.resource_version if self._record else None
         if record is None or record.resource_version != version:

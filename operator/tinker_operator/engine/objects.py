@@ -5,9 +5,11 @@
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 from tinker_operator.engine.keys import KubeObject, ObjectKey, Resource
 from tinker_operator.engine.kube_errors import Access, ObjectGone
+from tinker_operator.engine.leaving import Leave
 from tinker_operator.engine.transport import MERGE_PATCH, Transport
 
 FIELD_MANAGER = "tinker-operator"
@@ -36,6 +38,14 @@ class ObjectApi:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
+
+    def fenced(self, leave: Leave) -> Self:
+        """The same API, through the same connections, for who may only read unless it has leave.
+
+        Args:
+            leave: Asked right before anything but a read is sent; raises to hold it back.
+        """
+        return type(self)(self._transport.fenced(leave))
 
     async def list_pages(
         self, resource: Resource, namespace: str | None = None, *, page_size: int = PAGE_SIZE

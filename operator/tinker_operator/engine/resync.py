@@ -60,6 +60,8 @@ class Resync:
         self._log = structlog.get_logger(__name__)
         self.synced = asyncio.Event()
         self.completed_at: float | None = None
+        self.began_at: float | None = None
+        """When the newest round that was complete began."""
 
     def soon(self, seconds: float) -> None:
         """Have a round in so many seconds, unless one comes earlier. Needs a running event loop."""
@@ -83,8 +85,10 @@ class Resync:
         self._soon.clear()
 
     async def _round(self) -> bool:
+        began_at = self._monotonic()
         well = [await self._attempt(resource, namespace) for resource, namespace in self._scopes]
         if all(well):
+            self.began_at = began_at
             self.completed_at = self._monotonic()
         if len(self._listed) == len(self._scopes):
             self.synced.set()

@@ -5,7 +5,8 @@ that the store keeps, and a custom resource has no model there anyway.
 """
 
 import json
-from typing import Any
+from copy import copy
+from typing import Any, Self
 from urllib.request import getproxies
 
 import aiohttp
@@ -13,6 +14,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from tinker_operator.engine.keys import KubeObject
 from tinker_operator.engine.kube_errors import Access, error_of, unreachable
+from tinker_operator.engine.leaving import AskingRequest, Leave, asking
 from tinker_operator.engine.pause import SharedPause
 
 USER_AGENT = "tinker-operator"
@@ -29,12 +31,24 @@ class Transport:
     """
 
     def __init__(self, configuration: Configuration, *, request_seconds: float = 30.0) -> None:
-        # With it, aiohttp looks for a proxy and reads ~/.netrc in another thread, before each single request.
-        configuration.client_session_kwargs = {"trust_env": bool(getproxies().keys() - {"no"})}
+        # With trust_env, aiohttp looks for a proxy and reads ~/.netrc in another thread, before each single request.
+        trusted = bool(getproxies().keys() - {"no"})
+        configuration.client_session_kwargs = {"request_class": AskingRequest, "trust_env": trusted}
         self._client = ApiClient(configuration)
         self._client.user_agent = USER_AGENT
         self._pause = SharedPause()
         self._timeout = aiohttp.ClientTimeout(total=request_seconds)
+        self.leave: Leave | None = None
+
+    def fenced(self, leave: Leave) -> Self:
+        """The same connections for who may only read unless it has leave.
+
+        Args:
+            leave: Asked right before anything but a read is sent; raises to hold it back.
+        """
+        twin = copy(self)
+        twin.leave = leave
+        return twin
 
     async def close(self) -> None:
         """Close the connections."""
@@ -66,7 +80,8 @@ class Transport:
         if access.resource != "leases":
             await self._pause.over()
         try:
-            status, retry_after, text = await self._exchange(method, path, query or {}, body, content_type)
+            with asking(self.leave if method != "GET" else None):
+                status, retry_after, text = await self._exchange(method, path, query or {}, body, content_type)
         except (aiohttp.ClientError, TimeoutError, OSError) as fault:
             raise unreachable(access, fault) from fault
         if retry_after > 0:

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from tinker_operator.tinker.budget import Spending
 from tinker_operator.tinker.dialects.learning import LearningTransport
 from tinker_operator.tinker.futures import Futures
+from tinker_operator.tinker.leaving import Leave, always
 from tinker_operator.tinker.retry import RetryPolicy, Timekeeper
 from tinker_operator.tinker.settings import SessionTerms, Timeouts
 
@@ -27,6 +28,7 @@ class Connection:
         timeouts: The longest that one attempt may take.
         keeper: Time and chance.
         carrier: What carries requests instead of the network.
+        leave: Asked right before anything but a read goes out; what it raises comes out of the call.
         exchange_tokens: Whether to exchange the key for short-lived tokens from the first call on. Left False, it is
             never exchanged, until an answer to `client_config` says that the service wants it so.
         budget: What lets calls out; None lets all of them at once.
@@ -46,6 +48,7 @@ class Connection:
         timeouts: Timeouts | None = None,
         keeper: Timekeeper | None = None,
         carrier: httpx.AsyncBaseTransport | None = None,
+        leave: Leave = always,
         exchange_tokens: bool = False,
         budget: Spending | None = None,
         session: SessionTerms | None = None,
@@ -58,6 +61,7 @@ class Connection:
             timeouts=timeouts or Timeouts(),
             keeper=keeper or Timekeeper(),
             carrier=carrier,
+            leave=leave,
             exchange_tokens=exchange_tokens,
             budget=budget,
         )

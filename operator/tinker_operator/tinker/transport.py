@@ -20,6 +20,7 @@ from tinker_operator.tinker.calls import Call
 from tinker_operator.tinker.errors import ClientClosed, InvalidResponse, ServiceTimeout, StatusError, TinkerError
 from tinker_operator.tinker.exchange import exchanged
 from tinker_operator.tinker.faults import Answer, exchange_error, status_error
+from tinker_operator.tinker.leaving import Leave, always, hooks
 from tinker_operator.tinker.models import TokenMade
 from tinker_operator.tinker.redaction import Redaction
 from tinker_operator.tinker.retry import RetryPolicy, Timekeeper, repeated
@@ -43,6 +44,7 @@ class Transport:
         timeouts: The longest that things may take.
         keeper: Time and chance.
         carrier: What carries requests instead of the network.
+        leave: Asked right before anything but a read goes out.
         exchange_tokens: Whether to exchange the key for tokens from the first call on.
         budget: What lets calls out; None lets all of them at once.
 
@@ -60,6 +62,7 @@ class Transport:
         timeouts: Timeouts,
         keeper: Timekeeper,
         carrier: httpx.AsyncBaseTransport | None = None,
+        leave: Leave = always,
         exchange_tokens: bool = False,
         budget: Spending | None = None,
     ) -> None:
@@ -77,6 +80,7 @@ class Transport:
             timeout=httpx.Timeout(timeouts.attempt, connect=timeouts.connect),
             headers={"User-Agent": f"tinker-operator/{version('tinker-operator')}", "Accept": "application/json"},
             transport=carrier,
+            event_hooks=hooks(leave),
             follow_redirects=False,
         )
 
