@@ -6,11 +6,13 @@ import pytest
 from pydantic import SecretStr
 from tests.simulator.bare import KEYS, Served, Wire
 
+from tinker_operator.api.reasons import Reason
 from tinker_operator.controllers.actuator import perform_remote
 from tinker_operator.controllers.observer import remote_answer
 from tinker_operator.core.world import (
     CheckpointMissing,
     CheckpointsOf,
+    DeleteCheckpoint,
     Done,
     Fault,
     NotWanted,
@@ -21,12 +23,14 @@ from tinker_operator.core.world import (
     UnpublishCheckpoint,
     WeightsRead,
 )
-from tinker_operator.tinker import RetryPolicy, TinkerClient
+from tinker_operator.tinker import RetryPolicy, Timekeeper, TinkerClient
+from tinker_operator.tinker.budget import Budget, BudgetTerms
+from tinker_operator.tinker.errors import RateLimited
 from tinker_operator.tinker.paths import TinkerPath
 
 pytestmark = pytest.mark.http
-Acting = PublishCheckpoint | UnpublishCheckpoint | ReadWeights
-Kind = type[PublishCheckpoint] | type[UnpublishCheckpoint] | type[ReadWeights]
+Acting = PublishCheckpoint | UnpublishCheckpoint | ReadWeights | DeleteCheckpoint
+Kind = type[PublishCheckpoint] | type[UnpublishCheckpoint] | type[ReadWeights] | type[DeleteCheckpoint]
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +116,26 @@ async def test_a_change_of_mind_right_before_the_call_is_heeded(wire: Wire, clie
     assert await perform_remote(publish, None, client) == Done()
     assert await perform_remote(unpublish, None, client, lambda: False) == NotWanted()
     assert public(wire, run) == [True]
+
+
+@pytest.mark.parametrize("kind", [PublishCheckpoint, DeleteCheckpoint])
+async def test_what_was_judged_is_done_at_once_or_not_at_all(served: Served, wire: Wire, kind: Kind) -> None:
+    """A pause that begins right after the judgement does not make the deed late: it is not done, and judged anew."""
+    run = wire.run()
+    wire.saved(run, "one")
+    budget = Budget(BudgetTerms(), Timekeeper())
+
+    def judged() -> bool:
+        budget._learn(RateLimited("Slow down.", status=429, retry_after=0.2), probe=False, patient=False)
+        return True
+
+    async with TinkerClient(served.url, SecretStr(KEYS[0]), budget=budget) as client:
+        planned = await action(kind, client, run)
+        outcome = await perform_remote(planned, None, client, judged)
+        assert isinstance(outcome, Fault)
+        assert (outcome.reason, outcome.needs_user) == (Reason.RATE_LIMITED, False)
+        assert public(wire, run) == [False]
+        assert await perform_remote(planned, None, client) == Done()
 
 
 async def test_metadata_is_read(wire: Wire, client: TinkerClient) -> None:

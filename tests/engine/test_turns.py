@@ -83,12 +83,13 @@ class GroupedTurns(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Everything that waits is served in the end."""
-        while self.waiting or self.taken:
-            while self.allowed:
+        for _ in range(len(self.waiting) + len(self.taken)):
+            while self.allowed and self.waiting:
                 self.take()
             if self.taken:
                 self.give_back(0)
             self.whoever_can_be_taken_is_told_of()
+        assert (self.waiting, self.taken) == ({}, [])
 
 
 TestGroupedTurns = GroupedTurns.TestCase

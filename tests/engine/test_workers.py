@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from tinker_operator.engine.keys import ObjectKey
 from tinker_operator.engine.kube_errors import KubeUnavailable, ObjectGone, WriteConflict
-from tinker_operator.engine.workers import WorkerPool
+from tinker_operator.engine.workers import PutOff, WorkerPool
 from tinker_operator.engine.workqueue import WorkQueue
 
 pytestmark = pytest.mark.pure
@@ -83,6 +83,8 @@ def play(run_jumping: Any, *outcomes: Outcome, refresh_fails: int = 0) -> tuple[
             id="a success ends the series of failures",
         ),
         pytest.param([unavailable(17)], [0, 17], id="the API server is given the time that it asks for"),
+        pytest.param([PutOff("Not now.", retry_after=17)], [0, 17], id="a round that knows when to come back does"),
+        pytest.param([PutOff("Not now.")] * 2, [0, 1, 3], id="a round that does not know backs off"),
         pytest.param([conflict()], [0, 0], id="a conflict is tried again at once"),
         pytest.param([conflict(), KeyError("x")], [0, 0, 1], id="a conflict is no failure"),
         pytest.param([conflict()] * 5, [0, 0, 0, 0, 1, 3], id="conflicts without an end are failures"),

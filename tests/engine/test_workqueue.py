@@ -209,6 +209,22 @@ def test_a_wait_that_the_other_side_asks_for_is_kept(run_jumping: Any) -> None:
     run_jumping(main)
 
 
+@given(asked=st.floats(min_value=1, max_value=100), chance=CHANCES)
+def test_a_wait_that_many_were_asked_for_is_never_shorter_and_is_spread(
+    run_jumping: Any, asked: float, chance: float
+) -> None:
+    """Who was asked to wait comes back no earlier, and not all at once."""
+
+    async def main(clock: Callable[[], float]) -> None:
+        queue = WorkQueue(clock, lambda: chance)
+        queue.add_rate_limited(A, at_least=asked)
+        await queue.get()
+
+        assert clock() == pytest.approx(max(asked * (1 + 0.2 * chance), 1 - 0.2 * chance))
+
+    run_jumping(main)
+
+
 def test_a_time_in_the_past_is_now(run_jumping: Any) -> None:
     async def main(clock: Callable[[], float]) -> None:
         queue = WorkQueue(clock, no_chance)

@@ -41,6 +41,8 @@ LONGEST_PAUSE: Final = 60.0
 """Seconds that a service can silence a connection for: it may mean an hour, but sessions have to be kept alive."""
 _SPREAD: Final = 0.5
 """Seconds over which calls return that waited for the same moment."""
+_PATIENCE: Final = 10.0
+"""Seconds that a reservation waits for a pause to be over."""
 _PASSING: Final = frozenset({Lane.LOOK, Lane.BEAT})
 
 
@@ -111,8 +113,12 @@ class Budget:
         """Wait now for what calls within would wait for: none of them waits any more, it goes out or is held back.
 
         For what is judged right before its call: between the two nobody may have time to change what was judged.
+
+        Raises:
+            HeldBack: The service asked for a pause that is too long to wait for.
         """
         async with self.place():
+            await self._when_asked_to_come_back(_PATIENCE)
             token = _RESERVED.set(self)
             try:
                 yield
