@@ -5,6 +5,7 @@ The store, the reporter and every decision are real; the two ends, the service a
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any, cast
@@ -55,6 +56,10 @@ class FakeService:
         self.before_listing: Callable[[int], None] = lambda _: None
         self.after_listing: Callable[[int], None] = lambda _: None
         self.lost_answers = 0
+
+    def reserved(self) -> AbstractAsyncContextManager[None]:
+        """There is always room."""
+        return nullcontext()
 
     async def checkpoints(self, run_id: str) -> tuple[Checkpoint, ...]:
         """Lists, yielding to others as a real call does."""

@@ -3,6 +3,7 @@
 Each has a way of its own to the API server and to the service, on which every request that is not a read is noted.
 """
 
+import asyncio
 import signal
 import ssl
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 from random import Random
 
 from tests.e2e.conftest import ACCOUNT
-from tests.e2e.proxy import Fault, Proxy, Request, proxied, underworld
+from tests.e2e.proxy import Exchange, Fault, Proxy, Request, proxied, underworld
 from tests.e2e.stage import Operator, Stage, wait_for
 from tests.e2e.trouble import certificate
 
@@ -22,8 +23,9 @@ from playground.controlplane import ControlPlane
 from playground.kubeconfig import token_user, write_kubeconfig
 
 LEASE = "tinker-operator"
-ELECTION = ("/leases", "/selfsubjectaccessreviews")
-"""What a process may write that does not lead."""
+HARMLESS = ("/leases", "/selfsubjectaccessreviews", "/session_heartbeat")
+"""What a process may write that does not lead. A heartbeat that was frozen halfway keeps alive what its successor, too,
+keeps alive; there are so many of them that one is met in the middle."""
 READS = {"GET", "HEAD"}
 
 
@@ -47,10 +49,12 @@ class Replica(Operator):
     """An operator that is one of several.
 
     Attributes:
-        written: What it wrote, in order, over all its lives; attempts to be elected left out.
+        watches_late: Seconds by which what it watches comes late.
+        written: What it wrote, in order, over all its lives; what is harmless left out.
         broke_the_law: What it wrote after it had lost its claim, without knowing.
     """
 
+    watches_late: float = 0.0
     written: list[Written] = field(default_factory=list)
     broke_the_law: list[Written] = field(default_factory=list)
 
@@ -65,9 +69,20 @@ class Replica(Operator):
 
     def note(self, request: Request, _rng: Random) -> Fault | None:
         """Notes a request that passes."""
-        if request.method not in READS and not any(part in request.target for part in ELECTION):
+        if request.method not in READS and not any(part in request.target for part in HARMLESS):
             self.written.append(Written(time.monotonic(), request.method, request.target))
-        return None
+        return Fault("late", self._late) if self.watches_late and is_watch(request) else None
+
+    async def _late(self, exchange: Exchange) -> None:
+        """Passes on what comes, each part a while after it came."""
+        write = exchange.write
+
+        async def late(content: bytes) -> None:
+            await asyncio.sleep(self.watches_late)
+            await write(content)
+
+        vars(exchange)["write"] = late
+        await exchange.pass_on()
 
     def kill(self) -> None:
         """Ends it where it stands."""
@@ -88,10 +103,15 @@ class Replica(Operator):
         return status
 
 
-def holder(stage: Stage) -> str:
-    """Returns who holds the Lease; empty for nobody."""
+def is_watch(request: Request) -> bool:
+    """Tells a watch of ours from all else."""
+    return "watch=true" in request.target
+
+
+def holder(stage: Stage, lease: str = LEASE) -> str:
+    """Returns who holds a Lease; empty for nobody."""
     found = stage.kubectl.json("get", "leases", "--namespace", stage.namespace)["items"]
-    holders = [one["spec"].get("holderIdentity") or "" for one in found if one["metadata"]["name"] == LEASE]
+    holders = [one["spec"].get("holderIdentity") or "" for one in found if one["metadata"]["name"] == lease]
     return holders[0] if holders else ""
 
 

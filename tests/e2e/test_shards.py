@@ -8,7 +8,7 @@ from random import Random
 import pytest
 from tests.e2e.failover import Failover
 from tests.e2e.replicas import Replica, another_leads, holder, replicas_of
-from tests.e2e.stage import Stage, wait_for
+from tests.e2e.stage import GROUP, Stage, wait_for
 from tests.simulator.bare import KEYS, Wire
 
 from playground.controlplane import ControlPlane
@@ -93,3 +93,25 @@ def test_a_policy_sees_the_runs_of_other_shards(world: Failover) -> None:
     wait_for(lambda: stage.status("keep", "checkpointpolicy").get("deletedTotal") == 3, "three deletions", 60)
     assert stage.condition("Ready", "keep", "checkpointpolicy")["status"] == "True"
     assert [foreign(world, one) for one in shards] == [[], []]
+
+
+def test_two_objects_on_one_lost_run_in_two_shards_make_one_successor(world: Failover) -> None:
+    """Though each shard sees seconds later only what the other one does: which is longer than a recovery takes."""
+    stage, shards = world.stage, world.replicas[:2]
+    run, _ = stage.trained_run(2)
+    stage.corrupt(run)
+    names = [next(f"twin-{n}" for n in range(99) if shard_of(stage.namespace, f"twin-{n}", 2) == one) for one in (0, 1)]
+    for replica in shards:
+        replica.watches_late = 4.0
+        replica.start()
+    wait_for(lambda: all(holder(stage, f"tinker-operator-shard-{one}") for one in (0, 1)), "both shards to be at work")
+    stage.apply(*(stage.training_run({"run": {"trainingRunId": run}}, name) for name in names))
+
+    def told() -> list[str]:
+        return sorted(stage.condition("Ready", name).get("reason", "") for name in names)
+
+    wait_for(
+        lambda: "RunClaimed" in told() and any(stage.status(name).get("recoveries") for name in names), "an end", 60
+    )
+    mine = [one for one in stage.remote_runs() if f"{GROUP}/owner" in (one["user_metadata"] or {})]
+    assert len(mine) == 1
