@@ -28,6 +28,7 @@ from tinker_operator.controllers.objects import CHECKPOINT_POLICIES, TRAINING_RU
 from tinker_operator.controllers.policy_metrics import PolicyCollector
 from tinker_operator.controllers.poller import Poller
 from tinker_operator.controllers.reporter import Reporter
+from tinker_operator.controllers.run_metrics import RunCollector
 from tinker_operator.controllers.services import Services
 from tinker_operator.controllers.sessions import SessionKeeper
 from tinker_operator.controllers.shell import Shell
@@ -227,6 +228,7 @@ async def _run(
         export_image=deployment.export_image,
     )
     telemetry.registry.register(PolicyCollector(store, shell.figures))
+    telemetry.registry.register(RunCollector(store))
     engine = Engine(
         resources,
         work.measured(lambda key: _reconcile(shell, key)),
