@@ -16,6 +16,7 @@ from tinker_operator.core.world import Fault
 from tinker_operator.engine.kube_errors import KubeError
 from tinker_operator.tinker import RetryPolicy, TinkerClient
 from tinker_operator.tinker.errors import CallNotPossible
+from tinker_operator.tinker.exchange import CallWatch, unwatched
 
 BRIEF = RetryPolicy(initial_seconds=0.2, max_seconds=1.0, total_seconds=10.0, max_attempts=3)
 """Retries within one call: few, because the next poll and the work queue's back-off are the real ones, and visible."""
@@ -125,10 +126,18 @@ def normal_url(url: str) -> str:
     return f"{parts.scheme.lower()}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
 
 
-def connect(credentials: Credentials, account: Account) -> TinkerClient | Fault:
-    """Returns a client for these credentials, or what keeps them from being usable."""
+def connect(credentials: Credentials, account: Account, watch: CallWatch = unwatched) -> TinkerClient | Fault:
+    """Returns a client for these credentials, or what keeps them from being usable.
+
+    Args:
+        credentials: Key and address.
+        account: Whose they are.
+        watch: Sees each request and what came of it.
+    """
     try:
-        return TinkerClient(credentials.base_url, credentials.api_key, ca_pem=credentials.ca_pem, retry=BRIEF)
+        return TinkerClient(
+            credentials.base_url, credentials.api_key, ca_pem=credentials.ca_pem, retry=BRIEF, watch=watch
+        )
     except CallNotPossible as error:
         where = f"Secret {account.secret}" if account.secret else "The operator's own settings"
         return Fault(Reason.SECRET_INVALID, f"{where}: {error}", needs_user=True)

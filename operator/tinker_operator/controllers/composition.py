@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from tinker_operator.controllers.accounts import Credentials, Keyring
 from tinker_operator.controllers.arrivals import Arrivals
+from tinker_operator.controllers.call_metrics import CallMetrics
 from tinker_operator.controllers.checkpoint_policy import reconcile_checkpoint_policy
 from tinker_operator.controllers.claims import Claims
 from tinker_operator.controllers.hooks import HookCaller
@@ -119,6 +120,7 @@ async def run_operator(deployment: Deployment, stop: asyncio.Event) -> None:
     """
     telemetry, health = Telemetry(CollectorRegistry()), Health(time.monotonic)
     telemetry.show_leading(lambda: health.leading)
+    ProcessCollector(registry=telemetry.registry)
     exposition = await _exposed(deployment, telemetry.registry, health)
     try:
         await _connected(deployment, telemetry, health, stop)
@@ -205,7 +207,8 @@ async def _run(
     work = WorkMetrics(telemetry.registry, time.monotonic)
     queue = WorkQueue(time.monotonic, rng=random.random, watch=work)
     keyring = Keyring(api, deployment.own, deployment.default_url, deployment.allowed_urls)
-    services = Services(keyring, clock=utc_now, monotonic=time.monotonic)
+    calls = CallMetrics(telemetry.registry, time.monotonic)
+    services = Services(keyring, clock=utc_now, monotonic=time.monotonic, watch=calls)
     shortest = deployment.shortest_poll_seconds
     poller = Poller(services, store, queue, cluster_id=cluster_id, rng=random.random, shortest_interval=shortest)
     # Two pods on one host may have the same name and pid; the Lease must tell them apart.

@@ -14,6 +14,7 @@ from tinker_operator.core.inventory import Inventory, failed_inventory, next_inv
 from tinker_operator.core.world import Fault
 from tinker_operator.tinker.client import TinkerClient
 from tinker_operator.tinker.errors import TinkerError
+from tinker_operator.tinker.exchange import CallWatch, unwatched
 
 
 @dataclass(slots=True)
@@ -53,9 +54,18 @@ class Services:
         keyring: How an account becomes credentials.
         clock: Wall clock, timezone-aware.
         monotonic: Monotonic clock, in seconds.
+        watch: Sees each request to a service and what came of it.
     """
 
-    def __init__(self, keyring: Keyring, *, clock: Callable[[], datetime], monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        keyring: Keyring,
+        *,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float],
+        watch: CallWatch = unwatched,
+    ) -> None:
+        self._watch = watch
         self._keyring = keyring
         self._clock = clock
         self._monotonic = monotonic
@@ -123,7 +133,7 @@ class Services:
             await service.client.close()
 
     def _connected(self, account: Account, credentials: Credentials) -> Service | Fault:
-        client = connect(credentials, account)
+        client = connect(credentials, account, self._watch)
         if isinstance(client, Fault):
             return client
         return self._by_credentials.setdefault(credentials, Service(client))

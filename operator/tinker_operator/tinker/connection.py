@@ -7,6 +7,7 @@ import httpx
 from pydantic import SecretStr
 
 from tinker_operator.tinker.dialects.learning import LearningTransport
+from tinker_operator.tinker.exchange import CallWatch, unwatched
 from tinker_operator.tinker.futures import Futures
 from tinker_operator.tinker.retry import RetryPolicy, Timekeeper
 from tinker_operator.tinker.settings import SessionTerms, Timeouts
@@ -28,6 +29,7 @@ class Connection:
         exchange_tokens: Whether to exchange the key for short-lived tokens from the first call on. Left False, it is
             never exchanged, until an answer to `client_config` says that the service wants it so.
         session: What the session is opened with that training and sampling clients share.
+        watch: Sees each request and what came of it.
 
     Raises:
         CallNotPossible: A setting is wrong.
@@ -45,6 +47,7 @@ class Connection:
         carrier: httpx.AsyncBaseTransport | None = None,
         exchange_tokens: bool = False,
         session: SessionTerms | None = None,
+        watch: CallWatch = unwatched,
     ) -> None:
         self._transport = LearningTransport(
             base_url,
@@ -55,6 +58,7 @@ class Connection:
             keeper=keeper or Timekeeper(),
             carrier=carrier,
             exchange_tokens=exchange_tokens,
+            watch=watch,
         )
         self._terms = session or SessionTerms()
         self._futures = Futures(self._transport)

@@ -17,7 +17,7 @@ from pydantic import BaseModel, RootModel, SecretStr, ValidationError
 from tinker_operator.tinker import calls
 from tinker_operator.tinker.calls import Call
 from tinker_operator.tinker.errors import ClientClosed, InvalidResponse, ServiceTimeout, StatusError, TinkerError
-from tinker_operator.tinker.exchange import exchanged
+from tinker_operator.tinker.exchange import CallWatch, exchanged, unwatched
 from tinker_operator.tinker.faults import Answer, exchange_error, status_error
 from tinker_operator.tinker.models import TokenMade
 from tinker_operator.tinker.redaction import Redaction
@@ -43,6 +43,7 @@ class Transport:
         keeper: Time and chance.
         carrier: What carries requests instead of the network.
         exchange_tokens: Whether to exchange the key for tokens from the first call on.
+        watch: Sees each request and what came of it.
 
     Raises:
         CallNotPossible: A setting is wrong; the key is not in the message.
@@ -59,12 +60,14 @@ class Transport:
         keeper: Timekeeper,
         carrier: httpx.AsyncBaseTransport | None = None,
         exchange_tokens: bool = False,
+        watch: CallWatch = unwatched,
     ) -> None:
         key = checked_key(api_key)
         self.base_url: Final = checked_base_url(base_url)
         self.timeouts: Final = timeouts
         self.keeper: Final = keeper
         self.retry: Final = retry
+        self._watch = watch
         self._redaction = Redaction(key)
         self._key = key
         self.tokens: Final = Tokens(self._exchanged_key, keeper, wanted=exchange_tokens)
@@ -213,4 +216,9 @@ class Transport:
         """Make one request; see `exchanged`."""
         if self._http.is_closed:
             return ClientClosed(f"{call.title} was not sent: the client is closed")
-        return await exchanged(self._http, self.base_url, call, credential, seconds=seconds, redaction=self._redaction)
+        with self._watch(call) as told:
+            outcome = await exchanged(
+                self._http, self.base_url, call, credential, seconds=seconds, redaction=self._redaction
+            )
+            told(outcome)
+        return outcome
