@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from tinker_operator.controllers.accounts import Credentials, Keyring
 from tinker_operator.controllers.arrivals import Arrivals
+from tinker_operator.controllers.bearings import with_bearings
 from tinker_operator.controllers.call_metrics import CallMetrics
 from tinker_operator.controllers.checkpoint_policy import reconcile_checkpoint_policy
 from tinker_operator.controllers.claims import Claims
@@ -234,7 +235,7 @@ async def _run(
     telemetry.registry.register(RunCollector(store))
     engine = Engine(
         resources,
-        work.measured(lambda key: _reconcile(shell, key)),
+        work.measured(with_bearings(lambda key: _reconcile(shell, key), store)),
         api=api,
         store=store,
         queue=queue,
