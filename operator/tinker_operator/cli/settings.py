@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from tinker_operator.controllers.accounts import Credentials, normal_url
 from tinker_operator.controllers.composition import Deployment
+from tinker_operator.controllers.tracing import wants_traces
 from tinker_operator.tinker.errors import CallNotPossible
 from tinker_operator.tinker.settings import checked_base_url, checked_key
 
@@ -41,6 +42,7 @@ class Settings(BaseModel):
         shortest_poll_seconds: Floor of what objects may ask for as their poll interval.
         metrics_address: Host and port of /metrics, /healthz and /readyz; None to serve none.
         export_image: Image of the Jobs that export checkpoints; None when policies have to name one.
+        traces: Whether rounds and requests are told to the collector that OpenTelemetry's variables name.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -56,6 +58,7 @@ class Settings(BaseModel):
     shortest_poll_seconds: float = 1.0
     metrics_address: tuple[str, int] | None = None
     export_image: str | None = None
+    traces: bool = False
 
     @classmethod
     def read(
@@ -92,6 +95,7 @@ class Settings(BaseModel):
             webhooks=tuple(checked_host("--allow-webhook", host) for host in webhooks),
             shortest_poll_seconds=shortest_poll_seconds,
             export_image=environ.get("TINKER_OPERATOR_IMAGE") or None,
+            traces=wants_traces(environ),
             metrics_address=None if metrics_address is None else checked_address("--metrics-address", metrics_address),
         )
 
@@ -109,6 +113,7 @@ class Settings(BaseModel):
             shortest_poll_seconds=self.shortest_poll_seconds,
             metrics_address=self.metrics_address,
             export_image=self.export_image,
+            traces=self.traces,
         )
 
 

@@ -35,6 +35,7 @@ from tinker_operator.controllers.services import Services
 from tinker_operator.controllers.sessions import SessionKeeper
 from tinker_operator.controllers.shell import Shell
 from tinker_operator.controllers.telemetry import Telemetry
+from tinker_operator.controllers.tracing import traces_of
 from tinker_operator.controllers.training_run import reconcile_training_run
 from tinker_operator.controllers.wakes import wakes
 from tinker_operator.engine.elector import Elector, KubeLease
@@ -78,6 +79,7 @@ class Deployment:
         shortest_poll_seconds: Floor of what objects may ask for as their poll interval.
         metrics_address: Host and port of /metrics, /healthz and /readyz; None to serve none.
         export_image: Image of the Jobs that export checkpoints; None when policies have to name one.
+        traces: Whether rounds and requests are told to the collector that OpenTelemetry's variables name.
     """
 
     kubeconfig: Path | None
@@ -91,6 +93,7 @@ class Deployment:
     shortest_poll_seconds: float = 1.0
     metrics_address: tuple[str, int] | None = None
     export_image: str | None = None
+    traces: bool = False
 
 
 class AddressUnusable(Exception):
@@ -208,7 +211,8 @@ async def _run(
     work = WorkMetrics(telemetry.registry, time.monotonic)
     queue = WorkQueue(time.monotonic, rng=random.random, watch=work)
     keyring = Keyring(api, deployment.own, deployment.default_url, deployment.allowed_urls)
-    calls = CallMetrics(telemetry.registry, time.monotonic)
+    traces = traces_of(wanted=deployment.traces)
+    calls = traces.of_requests(CallMetrics(telemetry.registry, time.monotonic))
     services = Services(keyring, clock=utc_now, monotonic=time.monotonic, watch=calls)
     shortest = deployment.shortest_poll_seconds
     poller = Poller(services, store, queue, cluster_id=cluster_id, rng=random.random, shortest_interval=shortest)
@@ -235,7 +239,7 @@ async def _run(
     telemetry.registry.register(RunCollector(store))
     engine = Engine(
         resources,
-        work.measured(with_bearings(lambda key: _reconcile(shell, key), store)),
+        work.measured(with_bearings(traces.of_rounds(lambda key: _reconcile(shell, key), store), store)),
         api=api,
         store=store,
         queue=queue,
@@ -257,6 +261,7 @@ async def _run(
     finally:
         health.ended()
         await services.close()
+        await traces.close()
         log.info("operator_ended")
 
 
