@@ -74,7 +74,7 @@ def client(traces: Traces, handler: Handler) -> TinkerClient:
 
 def said(span: ReadableSpan) -> str:
     """Returns everything that leaves with a span."""
-    return span.to_json()
+    return str(span.to_json())
 
 
 def attributes(span: ReadableSpan) -> dict[str, Any]:
