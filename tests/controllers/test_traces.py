@@ -14,7 +14,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
+from tinker_operator.controllers import tracing
 from tinker_operator.controllers.objects import CHECKPOINT_POLICIES, TRAINING_RUNS
 from tinker_operator.controllers.traces import Traces
 from tinker_operator.controllers.tracing import NoTraces, traces_of, wants_traces
@@ -216,6 +218,16 @@ def test_traces_are_on_where_a_collector_is_named(environ: dict[str, str], wante
 def test_variables_that_cannot_be_used_do_not_keep_the_operator_from_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "-1")
     assert isinstance(traces_of(wanted=True), NoTraces)
+
+
+def test_packages_that_are_missing_do_not_keep_the_operator_from_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables may be those of a platform that knows nothing of this operator."""
+    monkeypatch.setattr(tracing, "NEEDED", "no-such-package")
+    with capture_logs() as told:
+        assert isinstance(traces_of(wanted=True), NoTraces)
+    (line,) = told
+    assert line["event"] == "traces_off"
+    assert "tinker-operator[traces]" in line["message"]
 
 
 def test_without_traces_nothing_of_opentelemetry_is_imported() -> None:

@@ -246,9 +246,6 @@ ENGINE: Final = (
         (Ask(f"rate(process_cpu_seconds_total{{{HERE}}}[$__rate_interval])", "{{instance}}"),),
     ),
 )
-ROWS: Final[Sequence[tuple[str, tuple[Panel, ...]]]] = (
-    ("Fleet", FLEET),
-    ("Checkpoints", CHECKPOINTS),
-    ("Service", SERVICE),
-    ("Engine", ENGINE),
+ROWS: Final[Sequence[tuple[str, tuple[Panel, ...]]]] = tuple(
+    zip(("Fleet", "Checkpoints", "Service", "Engine"), (FLEET, CHECKPOINTS, SERVICE, ENGINE), strict=True)
 )

@@ -5,7 +5,7 @@ when both say so.
 """
 
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import distribution
 from typing import Final, Protocol
 
 import structlog
@@ -76,7 +76,7 @@ def traces_of(*, wanted: bool) -> RoundsAndRequests:
         from tinker_operator.controllers.traces import Traces  # noqa: PLC0415 - an option that nobody else pays for
 
         traces = Traces.from_environment()
-    except PackageNotFoundError:
+    except ImportError:
         return _off("Traces are asked for, and their packages are missing. Install tinker-operator[traces].")
     except (ValueError, OSError) as fault:
         return _off("Variables of OpenTelemetry, OTEL_…, cannot be used. Correct them.", **described(fault))
