@@ -229,11 +229,7 @@ ENGINE: Final = (
         quantiles("workqueue_queue_duration_seconds", HERE),
         unit="s",
     ),
-    Panel(
-        "Objects that wait for a worker",
-        "At this moment.",
-        (Ask(f"sum by (name) (workqueue_depth{{{HERE}}})", "{{name}}"),),
-    ),
+    Panel("Objects that wait for a worker", "Now.", (Ask(f"sum by (name) (workqueue_depth{{{HERE}}})", "{{name}}"),)),
     Panel(
         "Memory",
         "Of each replica.",
