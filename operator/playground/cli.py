@@ -31,6 +31,7 @@ from playground.node.programs import find_programs
 from playground.node.requirements import require_node
 from playground.progress import Reporter
 from playground.progress import reporter as reporter_for
+from playground.prometheus import find_prometheus
 from playground.settings import Settings
 
 _CHECK_SECONDS = 0.5
@@ -156,7 +157,8 @@ def crds(folder: Path, manifests: Path | None) -> None:
 @click.command()
 @click.option("--node", "with_node", is_flag=True, help="Those of a node, too; refused where no node can run.")
 @click.option("--helm", "with_helm", is_flag=True, help="What renders Helm charts, too, or why that cannot be had.")
-def warm(with_node: bool, with_helm: bool) -> None:
+@click.option("--prometheus", "with_prometheus", is_flag=True, help="A Prometheus, too, or why that cannot be had.")
+def warm(with_node: bool, with_helm: bool, with_prometheus: bool) -> None:
     """Get the binaries, so that later starts take seconds, and print where they are from."""
     if with_node:
         require_node()
@@ -167,6 +169,15 @@ def warm(with_node: bool, with_helm: bool) -> None:
             click.echo(f"Those of the node are from {find_programs(settings, reporter).origin}.")
         if with_helm:
             click.echo(_helm(settings, reporter))
+        if with_prometheus:
+            click.echo(_prometheus(settings, reporter))
+
+
+def _prometheus(settings: Settings, reporter: Reporter) -> str:
+    try:
+        return f"Metrics are scraped by {find_prometheus(settings, reporter).server}."
+    except SourceUnavailable as error:
+        return f"There is no Prometheus here: {error}"
 
 
 def _helm(settings: Settings, reporter: Reporter) -> str:

@@ -9,7 +9,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from tinker_operator.cli.logs import configure_logs
-from tinker_operator.controllers.telemetry import Telemetry
+from tinker_operator.controllers.telemetry import RECOVERY_BUCKETS, Telemetry
 from tinker_operator.core.telemetry import STEPS, EventReason, Told, checkpoints_left
 from tinker_operator.engine.keys import ObjectKey
 
@@ -80,9 +80,9 @@ def test_the_number_of_series_does_not_grow_with_runs(registry: CollectorRegistr
         everything(f"run-{number}", "b")
 
     assert series() == before
-    assert before <= 2 * 2 * (len(EventReason) + len(SEVEN))
+    assert before <= 2 * (2 * (len(EventReason) + len(SEVEN)) + len(RECOVERY_BUCKETS) + 4)
     labels = {name for family in registry.collect() for sample in family.samples for name in sample.labels}
-    assert labels == {"kind", "namespace", "reason", "step"}
+    assert labels == {"kind", "namespace", "reason", "step", "le"}
 
 
 def test_no_name_of_a_field_hides_one_of_the_line() -> None:
@@ -91,3 +91,14 @@ def test_no_name_of_a_field_hides_one_of_the_line() -> None:
     assert not {name for name, _ in told.fields} & {"kind", "namespace", "name", "message", "event", "level"}
     assert told.warning
     assert "Secret does not exist" in told.note
+
+
+def test_how_long_it_took_is_counted_of_a_recovery_that_came_to_its_end(registry: CollectorRegistry) -> None:
+    """One that failed did not bring anything back."""
+    telemetry = Telemetry(registry)
+    telemetry.tell(key(), Told(EventReason.RECOVERY_COMPLETED, "", fields=(("seconds", 12),)))
+    telemetry.tell(key(), Told(EventReason.RECOVERY_FAILED, "", fields=(("seconds", 500),)))
+
+    name = "tinker_operator_recovery_duration_seconds"
+    assert registry.get_sample_value(f"{name}_sum", {"namespace": "team"}) == 12
+    assert registry.get_sample_value(f"{name}_count", {"namespace": "team"}) == 1

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from tests.deploy.rendering import DEPLOY
 
 from tinker_operator.controllers.policy_metrics import FigureBook, PolicyCollector
+from tinker_operator.controllers.run_metrics import RunCollector
 from tinker_operator.controllers.telemetry import Telemetry
 from tinker_operator.core.telemetry import STEPS
 from tinker_operator.engine.store import Store
@@ -28,7 +29,8 @@ def exposed() -> set[str]:
     """Returns the names of the series that the operator has."""
     telemetry = Telemetry(CollectorRegistry())
     telemetry.show_leading(lambda: True)
-    families = [*telemetry.registry.collect(), *PolicyCollector(Store(), FigureBook()).collect()]
+    collectors = (telemetry.registry, PolicyCollector(Store(), FigureBook()), RunCollector(Store()))
+    families = [family for collector in collectors for family in collector.collect()]
     return {family.name + ("_total" if family.type == "counter" else "") for family in families}
 
 

@@ -99,7 +99,7 @@ def _lint(stage: Stage) -> None:
         counts = family.type == "counter"
         name = family.name + ("_total" if counts else "")
         labels = {label for one in family.samples for label in one.labels}
-        assert re.fullmatch(r"(tinker_operator|controller_runtime|workqueue)_[a-z_]+", name)
+        assert re.fullmatch(r"(tinker_operator|controller_runtime|workqueue|process)_[a-z_]+", name)
         assert counts or not name.endswith(("_total", "_count", "_sum"))
         assert told[name][0] == family.type
         assert labels - {"le"} in (set(), told[name][1]), name

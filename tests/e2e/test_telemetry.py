@@ -114,3 +114,33 @@ def test_no_metric_shows_a_key_or_a_run(measured: Stage) -> None:
 
     assert run not in page
     assert [key for key in KEYS[:5] if key in page] == []
+
+
+def test_every_line_of_a_round_says_of_which_run_and_attempt_and_none_holds_a_key(measured: Stage) -> None:
+    """Through a recovery in which the service fails, and with a Secret that is wrong."""
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "wrong"},
+        "stringData": {"TINKER_API_KEY": "tml-wrong-key"},
+    }
+    run, _ = measured.trained_run()
+    measured.apply(secret, measured.training_run({"run": {"trainingRunId": run}}))
+    spec = {"run": {"trainingRunId": run}, "credentialsRef": {"name": "wrong"}}
+    measured.apply(measured.training_run(spec, name="wrong"))
+    measured.wait_ready()
+    measured.corrupt(run)
+    measured.wire.fault("http", status=500, count=4, route="POST /api/v1/load_weights")
+    wait_for(lambda: measured.status().get("recoveries") == 1, "one recovery")
+    measured.wait_condition("Synced", "False", name="wrong")
+
+    told = lines(measured)
+    rounds = [line for line in told if line.get("kind") == "TrainingRun"]
+    assert {line["name"] for line in rounds} == {"sft", "wrong"}
+    assert [line for line in rounds if not {"namespace", "name", "run", "attempt"} <= line.keys()] == []
+    assert {
+        line["attempt"]
+        for line in rounds
+        if line["event"].startswith("recovery_") and line["event"] != "recovery_detected"
+    } == {1}
+    assert [line for line in told if "tml-" in json.dumps(line)] == []

@@ -269,3 +269,25 @@ def copied(**changes: Any) -> Call:
 def test_what_cannot_be_meant_is_refused(build: Callable[[], Call]) -> None:
     with pytest.raises(CallNotPossible):
         build()
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_what_calls_are_counted_by_names_no_run_no_session_and_no_checkpoint(name: str) -> None:
+    """There is no end to those, but there is to templates."""
+    call = OURS[name]
+    assert not re.findall(r"RUN|SESSION|SAMPLER|NAME|step-", call.template)
+    assert len(call.template.split("/")) == len(call.route.split("/"))
+
+
+@pytest.mark.parametrize(
+    ("call", "template"),
+    [
+        pytest.param(OURS["search_sessions"], "sessions/search", id="a word of the route's own stays"),
+        pytest.param(OURS["checkpoints"], "training_runs/{id}/checkpoints", id="a run is taken out"),
+        pytest.param(
+            calls.delete_checkpoint(PATH), "training_runs/{id}/checkpoints/weights/{name}", id="and a checkpoint"
+        ),
+    ],
+)
+def test_a_template_says_what_kind_of_thing_is_asked_for(call: Call, template: str) -> None:
+    assert call.template == template

@@ -14,7 +14,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from tinker_operator.engine.faults import described
 
-VALUES_BEGIN: Final = {"asyncio": "\n(", "kubernetes": "{"}
+VALUES_BEGIN: Final = {"asyncio": "\n(", "kubernetes": "{", "opentelemetry": ","}
 """By library: where its messages begin to show the values of variables and the content of files."""
 log = structlog.get_logger(__name__)
 
@@ -48,6 +48,8 @@ def configure_logs(stream: TextIO = sys.stderr, *, json: bool | None = None, deb
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     # Its one warning, that there is no kubeconfig, is told by our own error, with the remedy.
     logging.getLogger("kubernetes").setLevel(logging.ERROR)
+    # Its warnings are of every new try, and of headers for the collector that it cannot read, which it quotes.
+    logging.getLogger("opentelemetry").setLevel(logging.ERROR)
 
 
 def _for_people(stream: TextIO) -> Processor:

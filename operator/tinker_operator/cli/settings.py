@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from tinker_operator.controllers.accounts import Credentials, normal_url
 from tinker_operator.controllers.composition import Deployment
+from tinker_operator.controllers.tracing import wants_traces
 from tinker_operator.core.shards import WHOLE, Shard
 from tinker_operator.tinker.budget import USUAL_PACE
 from tinker_operator.tinker.errors import CallNotPossible
@@ -45,6 +46,7 @@ class Settings(BaseModel):
         metrics_address: Host and port of /metrics, /healthz and /readyz; None to serve none.
         export_image: Image of the Jobs that export checkpoints; None when policies have to name one.
         shard: The share of the objects that this process works on.
+        traces: Whether rounds and requests are told to the collector that OpenTelemetry's variables name.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -62,6 +64,7 @@ class Settings(BaseModel):
     metrics_address: tuple[str, int] | None = None
     export_image: str | None = None
     shard: Shard = WHOLE
+    traces: bool = False
 
     @classmethod
     def read(
@@ -103,6 +106,7 @@ class Settings(BaseModel):
             shortest_poll_seconds=shortest_poll_seconds,
             calls_per_second=calls_per_second,
             export_image=environ.get("TINKER_OPERATOR_IMAGE") or None,
+            traces=wants_traces(environ),
             metrics_address=None if metrics_address is None else checked_address("--metrics-address", metrics_address),
         )
 
@@ -122,6 +126,7 @@ class Settings(BaseModel):
             metrics_address=self.metrics_address,
             export_image=self.export_image,
             shard=self.shard,
+            traces=self.traces,
         )
 
 

@@ -17,6 +17,7 @@ from tinker_operator.engine.kube_errors import KubeError
 from tinker_operator.tinker import RetryPolicy, TinkerClient
 from tinker_operator.tinker.budget import Spending
 from tinker_operator.tinker.errors import CallNotPossible
+from tinker_operator.tinker.exchange import CallWatch, unwatched
 from tinker_operator.tinker.leaving import Leave, always
 
 BRIEF = RetryPolicy(initial_seconds=0.2, max_seconds=1.0, total_seconds=10.0, max_attempts=3)
@@ -128,19 +129,24 @@ def normal_url(url: str) -> str:
 
 
 def connect(
-    credentials: Credentials, account: Account, budget: Spending | None = None, leave: Leave = always
+    credentials: Credentials,
+    account: Account,
+    budget: Spending | None = None,
+    leave: Leave = always,
+    watch: CallWatch = unwatched,
 ) -> TinkerClient | Fault:
     """Returns a client for these credentials, or what keeps them from being usable.
 
     Args:
-        credentials: What the connection is made from.
+        credentials: Key and address.
         account: Whose they are.
         budget: What its calls spend from.
         leave: Asked before each call that is more than a look.
+        watch: Sees each request and what came of it.
     """
     url, key, ca_pem = credentials.base_url, credentials.api_key, credentials.ca_pem
     try:
-        return TinkerClient(url, key, ca_pem=ca_pem, retry=BRIEF, budget=budget, leave=leave)
+        return TinkerClient(url, key, ca_pem=ca_pem, retry=BRIEF, budget=budget, leave=leave, watch=watch)
     except CallNotPossible as error:
         where = f"Secret {account.secret}" if account.secret else "The operator's own settings"
         return Fault(Reason.SECRET_INVALID, f"{where}: {error}", needs_user=True)

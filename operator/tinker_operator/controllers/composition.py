@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from tinker_operator.controllers.accounts import Credentials, Keyring
 from tinker_operator.controllers.arrivals import Arrivals
+from tinker_operator.controllers.bearings import with_bearings
+from tinker_operator.controllers.call_metrics import CallMetrics
 from tinker_operator.controllers.checkpoint_policy import reconcile_checkpoint_policy
 from tinker_operator.controllers.claims import Claims
 from tinker_operator.controllers.groups import ROOM, group_of
@@ -29,12 +31,14 @@ from tinker_operator.controllers.objects import CHECKPOINT_POLICIES, TRAINING_RU
 from tinker_operator.controllers.policy_metrics import PolicyCollector
 from tinker_operator.controllers.poller import Poller
 from tinker_operator.controllers.reporter import Reporter
+from tinker_operator.controllers.run_metrics import RunCollector
 from tinker_operator.controllers.service_metrics import ServiceMetrics
 from tinker_operator.controllers.services import Services
 from tinker_operator.controllers.sessions import SessionKeeper
 from tinker_operator.controllers.sharding import Neighbours, Ownership, leadership
 from tinker_operator.controllers.shell import Shell
 from tinker_operator.controllers.telemetry import Telemetry
+from tinker_operator.controllers.tracing import traces_of
 from tinker_operator.controllers.training_run import reconcile_training_run
 from tinker_operator.controllers.views import Views
 from tinker_operator.controllers.wakes import wakes
@@ -53,6 +57,7 @@ from tinker_operator.engine.own_queue import OwnQueue
 from tinker_operator.engine.store import Store
 from tinker_operator.engine.work_metrics import WorkMetrics
 from tinker_operator.tinker.budget import USUAL_PACE, Budget, BudgetTerms, Lane, asked_in
+from tinker_operator.tinker.exchange import CallWatch
 from tinker_operator.tinker.retry import Timekeeper
 
 RESOURCES = (TRAINING_RUNS, CHECKPOINT_POLICIES)
@@ -84,6 +89,7 @@ class Deployment:
         export_image: Image of the Jobs that export checkpoints; None when policies have to name one.
         calls_per_second: Pace of the calls of one connection to the service, in the long run.
         shard: The share of the objects that this process works on.
+        traces: Whether rounds and requests are told to the collector that OpenTelemetry's variables name.
     """
 
     kubeconfig: Path | None
@@ -99,6 +105,7 @@ class Deployment:
     export_image: str | None = None
     calls_per_second: float = USUAL_PACE
     shard: Shard = WHOLE
+    traces: bool = False
 
 
 class AddressUnusable(Exception):
@@ -129,6 +136,7 @@ async def run_operator(deployment: Deployment, stop: asyncio.Event) -> None:
     """
     telemetry, health = Telemetry(CollectorRegistry()), Health(time.monotonic)
     telemetry.show_leading(lambda: health.leading, str(deployment.shard))
+    ProcessCollector(registry=telemetry.registry)
     exposition = await _exposed(deployment, telemetry.registry, health)
     try:
         await _connected(deployment, telemetry, health, stop)
@@ -220,7 +228,9 @@ async def _run(
     fence = Fence(elector)
     fenced = api.fenced(fence.to_act)
     keyring = Keyring(api, deployment.own, deployment.default_url, deployment.allowed_urls)
-    services = _services(deployment, keyring, fence, ServiceMetrics(telemetry.registry))
+    traces = traces_of(wanted=deployment.traces)
+    calls = traces.of_requests(CallMetrics(telemetry.registry, time.monotonic))
+    services = _services(deployment, keyring, fence, ServiceMetrics(telemetry.registry), calls)
     group = partial(group_of, store, services)
     queue = OwnQueue(time.monotonic, rng=random.random, group=group, room=ROOM, watch=work, owns=ownership.owns)
     poller = Poller(
@@ -251,9 +261,10 @@ async def _run(
         export_image=deployment.export_image,
     )
     telemetry.registry.register(PolicyCollector(store, shell.figures))
+    telemetry.registry.register(RunCollector(store))
     engine = Engine(
         resources,
-        work.measured(lambda key: _reconcile(shell, key, views)),
+        work.measured(with_bearings(traces.of_rounds(lambda key: _reconcile(shell, key, views), store), store)),
         api=api,
         store=store,
         queue=queue,
@@ -280,14 +291,18 @@ async def _run(
     finally:
         health.ended()
         await services.close()
+        await traces.close()
         log.info("operator_ended")
 
 
-def _services(deployment: Deployment, keyring: Keyring, fence: Fence, watch: ServiceMetrics) -> Services:
+def _services(
+    deployment: Deployment, keyring: Keyring, fence: Fence, spent: ServiceMetrics, calls: CallWatch
+) -> Services:
     terms = BudgetTerms(calls_per_second=deployment.calls_per_second)
-    budget = partial(Budget, terms, Timekeeper(), watch)
-    services = Services(keyring, clock=utc_now, monotonic=time.monotonic, new_budget=budget, leave=fence.to_act)
-    watch.show_held_back(services.held_back)
+    budget = partial(Budget, terms, Timekeeper(), spent)
+    clocks: dict[str, Any] = {"clock": utc_now, "monotonic": time.monotonic}
+    services = Services(keyring, **clocks, new_budget=budget, leave=fence.to_act, watch=calls)
+    spent.show_held_back(services.held_back)
     return services
 
 

@@ -15,6 +15,7 @@ from tinker_operator.core.world import Fault
 from tinker_operator.tinker.budget import Budget, BudgetTerms, Lane, asked_in
 from tinker_operator.tinker.client import TinkerClient
 from tinker_operator.tinker.errors import TinkerError
+from tinker_operator.tinker.exchange import CallWatch, unwatched
 from tinker_operator.tinker.leaving import Leave, always
 from tinker_operator.tinker.retry import Timekeeper
 
@@ -66,6 +67,7 @@ class Services:
         monotonic: Monotonic clock, in seconds.
         new_budget: Makes the budget of a new connection.
         leave: Asked right before anything but a read goes to a service.
+        watch: Sees each request to a service and what came of it.
     """
 
     def __init__(
@@ -76,8 +78,9 @@ class Services:
         monotonic: Callable[[], float],
         new_budget: Callable[[], Budget] = usual_budget,
         leave: Leave = always,
+        watch: CallWatch = unwatched,
     ) -> None:
-        self._keyring, self._leave = keyring, leave
+        self._keyring, self._leave, self._watch = keyring, leave, watch
         self._new_budget = new_budget
         self._clock = clock
         self._monotonic = monotonic
@@ -154,7 +157,7 @@ class Services:
 
     def _connected(self, account: Account, credentials: Credentials) -> Service | Fault:
         budget = self._new_budget()
-        client = connect(credentials, account, budget, self._leave)
+        client = connect(credentials, account, budget, self._leave, self._watch)
         if isinstance(client, Fault):
             return client
         return self._by_credentials.setdefault(credentials, Service(client, budget=budget))

@@ -9,12 +9,14 @@ from collections.abc import Callable
 from typing import Final
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from tinker_operator.core.telemetry import STEPS, Told
+from tinker_operator.core.telemetry import STEPS, EventReason, Told
 from tinker_operator.engine.keys import ObjectKey
 
 log = structlog.get_logger(__name__)
+RECOVERY_BUCKETS: Final = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
+"""Seconds; from a small adapter to a service that takes its time."""
 _WORDS: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
 
@@ -39,6 +41,13 @@ class Telemetry:
             ("namespace", "step"),
             registry=registry,
         )
+        self._recovery_seconds = Histogram(
+            "tinker_operator_recovery_duration_seconds",
+            "How long attempts took that brought a run back, from their start until it was handed over.",
+            ("namespace",),
+            buckets=RECOVERY_BUCKETS,
+            registry=registry,
+        )
 
     def show_leading(self, leading: Callable[[], bool], shard: str = "0/1") -> None:
         """Shows whether this replica leads.
@@ -61,6 +70,8 @@ class Telemetry:
         step = STEPS.get(told.reason)
         if step is not None:
             self._steps.labels(key.namespace, step).inc()
+        if told.reason is EventReason.RECOVERY_COMPLETED:
+            self._recovery_seconds.labels(key.namespace).observe(float(dict(told.fields).get("seconds", 0)))
         name = f"recovery_{step}" if step is not None else _WORDS.sub("_", str(told.reason)).lower()
         say = log.warning if told.warning else log.info
         say(name, kind=key.kind, namespace=key.namespace, name=key.name, message=told.note, **dict(told.fields))

@@ -182,6 +182,7 @@ def _recorded(record: RecoveryRecord) -> Iterator[Told]:
         ("lost_run", record.from_training_run_id),
         ("run", record.to_training_run_id or ""),
         ("checkpoint", record.checkpoint or ""),
+        ("seconds", int((record.completed_at - record.started_at).total_seconds())),
     )
     if record.result is not RecoveryResult.RECOVERED:
         note = f"Attempt {record.attempt} failed, {record.result}: {record.message}"

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from tinker_operator.tinker.budget import Spending
 from tinker_operator.tinker.dialects.learning import LearningTransport
+from tinker_operator.tinker.exchange import CallWatch, unwatched
 from tinker_operator.tinker.futures import Futures
 from tinker_operator.tinker.leaving import Leave, always
 from tinker_operator.tinker.retry import RetryPolicy, Timekeeper
@@ -33,6 +34,7 @@ class Connection:
             never exchanged, until an answer to `client_config` says that the service wants it so.
         budget: What lets calls out; None lets all of them at once.
         session: What the session is opened with that training and sampling clients share.
+        watch: Sees each request and what came of it.
 
     Raises:
         CallNotPossible: A setting is wrong.
@@ -52,6 +54,7 @@ class Connection:
         exchange_tokens: bool = False,
         budget: Spending | None = None,
         session: SessionTerms | None = None,
+        watch: CallWatch = unwatched,
     ) -> None:
         self._transport = LearningTransport(
             base_url,
@@ -64,6 +67,7 @@ class Connection:
             leave=leave,
             exchange_tokens=exchange_tokens,
             budget=budget,
+            watch=watch,
         )
         self._terms = session or SessionTerms()
         self._futures = Futures(self._transport)

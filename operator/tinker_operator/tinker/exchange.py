@@ -1,8 +1,9 @@
 """One request and its whole answer, in a time; the transport decides what is sent and what becomes of it."""
 
 import asyncio
-from collections.abc import Generator
-from typing import Final
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Final, TypeAlias
 
 import httpx
 from pydantic import SecretStr
@@ -14,6 +15,14 @@ from tinker_operator.tinker.redaction import Redaction
 from tinker_operator.tinker.unheard import unheard
 
 LARGEST_ANSWER: Final = 64 * 1024 * 1024
+
+CallWatch: TypeAlias = Callable[[Call], AbstractContextManager[Callable[[Answer | TinkerError], None]]]
+"""Is entered before each request, is told what came of it, and is left after that; if it is not told, nothing came."""
+
+
+def unwatched(_call: Call) -> AbstractContextManager[Callable[[Answer | TinkerError], None]]:
+    """Returns a watch that does nothing."""
+    return nullcontext(lambda _outcome: None)
 
 
 class _KeyHeader(httpx.Auth):

@@ -18,7 +18,7 @@ from tinker_operator.tinker import calls
 from tinker_operator.tinker.budget import NoBudget, Spending
 from tinker_operator.tinker.calls import Call
 from tinker_operator.tinker.errors import ClientClosed, InvalidResponse, ServiceTimeout, StatusError, TinkerError
-from tinker_operator.tinker.exchange import exchanged
+from tinker_operator.tinker.exchange import CallWatch, exchanged, unwatched
 from tinker_operator.tinker.faults import Answer, exchange_error, status_error
 from tinker_operator.tinker.leaving import Leave, always, hooks
 from tinker_operator.tinker.models import TokenMade
@@ -47,6 +47,7 @@ class Transport:
         leave: Asked right before anything but a read goes out.
         exchange_tokens: Whether to exchange the key for tokens from the first call on.
         budget: What lets calls out; None lets all of them at once.
+        watch: Sees each request and what came of it.
 
     Raises:
         CallNotPossible: A setting is wrong; the key is not in the message.
@@ -65,6 +66,7 @@ class Transport:
         leave: Leave = always,
         exchange_tokens: bool = False,
         budget: Spending | None = None,
+        watch: CallWatch = unwatched,
     ) -> None:
         key = checked_key(api_key)
         self.base_url: Final = checked_base_url(base_url)
@@ -72,6 +74,7 @@ class Transport:
         self.keeper: Final = keeper
         self.retry: Final = retry
         self.budget: Final = budget or NoBudget()
+        self._watch = watch
         self._redaction = Redaction(key)
         self._key = key
         self.tokens: Final = Tokens(self._exchanged_key, keeper, wanted=exchange_tokens)
@@ -227,4 +230,9 @@ class Transport:
         """Make one request; see `exchanged`."""
         if self._http.is_closed:
             return ClientClosed(f"{call.title} was not sent: the client is closed")
-        return await exchanged(self._http, self.base_url, call, credential, seconds=seconds, redaction=self._redaction)
+        with self._watch(call) as told:
+            outcome = await exchanged(
+                self._http, self.base_url, call, credential, seconds=seconds, redaction=self._redaction
+            )
+            told(outcome)
+        return outcome

@@ -1,6 +1,7 @@
 """One request as a value, and the few forms in which all of them are written; the families of calls build on it."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -12,6 +13,12 @@ from tinker_operator.tinker.paths import TinkerPath, checked_segment
 SPOKEN_VERSION: Final = "0.38.0"
 """The release of the official client whose wire this package speaks; services may ask for a minimum."""
 PROTOBUF: Final = "application/x-protobuf"
+
+_NAMED: Final = (
+    (re.compile(r"^(training_runs|sessions|samplers)/(?!search$)[^/]+"), r"\1/{id}"),
+    (re.compile(r"/checkpoints/([^/]+)/[^/]+"), r"/checkpoints/\1/{name}"),
+)
+"""Where a path names one run, session or checkpoint, and what stands there when calls are counted."""
 
 AccessScope = Literal["owned", "accessible"]
 """Whose runs and sessions are meant: the key's owner's, or all that the key may see."""
@@ -45,6 +52,14 @@ class Call:
     def title(self) -> str:
         """The call as messages name it: method and path, no query."""
         return f"{self.method} {self.route}"
+
+    @property
+    def template(self) -> str:
+        """The route without what it names: one of a closed list, so that it may be counted by."""
+        found = self.route
+        for pattern, form in _NAMED:
+            found = pattern.sub(form, found)
+        return found
 
 
 def route(*segments: tuple[str, str] | str) -> str:
