@@ -21,7 +21,7 @@ demo: $(READY) ## a corrupted run comes back by itself; KEEP=1 leaves everything
 	@$(BIN)/tinker-playground demo $(if $(KEEP),--keep)
 
 test: $(READY) ## every test: pure, over HTTP, and on a real API server
-	@$(BIN)/tinker-playground warm --helm
+	@$(BIN)/tinker-playground warm --helm --scores
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: $(READY) ## measure against named baselines and write docs/bench.md; ARGS=--short only sees that it works

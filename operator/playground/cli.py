@@ -31,6 +31,7 @@ from playground.node.programs import find_programs
 from playground.node.requirements import require_node
 from playground.progress import Reporter
 from playground.progress import reporter as reporter_for
+from playground.scores.scorer import find_scorer
 from playground.settings import Settings
 
 _CHECK_SECONDS = 0.5
@@ -156,7 +157,8 @@ def crds(folder: Path, manifests: Path | None) -> None:
 @click.command()
 @click.option("--node", "with_node", is_flag=True, help="Those of a node, too; refused where no node can run.")
 @click.option("--helm", "with_helm", is_flag=True, help="What renders Helm charts, too, or why that cannot be had.")
-def warm(with_node: bool, with_helm: bool) -> None:
+@click.option("--scores", "with_scores", is_flag=True, help="What judges manifests, too, or why that cannot be had.")
+def warm(with_node: bool, with_helm: bool, with_scores: bool) -> None:
     """Get the binaries, so that later starts take seconds, and print where they are from."""
     if with_node:
         require_node()
@@ -167,6 +169,8 @@ def warm(with_node: bool, with_helm: bool) -> None:
             click.echo(f"Those of the node are from {find_programs(settings, reporter).origin}.")
         if with_helm:
             click.echo(_helm(settings, reporter))
+        if with_scores:
+            click.echo(_scores(settings, reporter))
 
 
 def _helm(settings: Settings, reporter: Reporter) -> str:
@@ -174,6 +178,13 @@ def _helm(settings: Settings, reporter: Reporter) -> str:
         return f"Helm charts are rendered by {find_renderer(settings, reporter).program}."
     except SourceUnavailable as error:
         return f"Helm charts are not rendered here: {error}"
+
+
+def _scores(settings: Settings, reporter: Reporter) -> str:
+    try:
+        return f"Manifests are judged by {find_scorer(settings, reporter).program}."
+    except SourceUnavailable as error:
+        return f"Manifests are not judged here: {error}"
 
 
 commands.add_command(up)
