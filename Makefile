@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 JOBS ?= 3
 READY := $(VENV)/.ready
 
-.PHONY: all demo test bench check lint types contracts crds argocd proto pure clean help
+.PHONY: all demo test bench check lint types contracts crds reference argocd proto pure clean help
 .DEFAULT_GOAL := all
 
 all: $(READY) ## make the virtual environment with everything in it
@@ -21,7 +21,7 @@ demo: $(READY) ## a corrupted run comes back by itself; KEEP=1 leaves everything
 	@$(BIN)/tinker-playground demo $(if $(KEEP),--keep)
 
 test: $(READY) ## every test: pure, over HTTP, and on a real API server
-	@$(BIN)/tinker-playground warm --helm --prometheus
+	@$(BIN)/tinker-playground warm --helm --prometheus --scores
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: $(READY) ## measure against named baselines and write docs/bench.md; ARGS=--short only sees that it works
@@ -40,6 +40,7 @@ types: $(READY) ## mypy --strict
 contracts: $(READY) ## imports point one way; generated files are what their sources say
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m tinker_operator.api.crd crds --check
+	@$(BIN)/python -m tinker_operator.api.reference docs/reference.md --check
 	@$(BIN)/python -m tinker_operator.tinker.proto.generate --check
 	@$(BIN)/python -m playground.argocd deploy/argocd --check
 
@@ -48,6 +49,9 @@ pure: $(READY) ## the tests without a process or a socket
 
 crds: $(READY) ## write crds/ from the types
 	@$(BIN)/python -m tinker_operator.api.crd crds
+
+reference: $(READY) ## write docs/reference.md from the types
+	@$(BIN)/python -m tinker_operator.api.reference docs/reference.md
 
 argocd: $(READY) ## write Argo CD's ConfigMap from the scripts
 	@$(BIN)/python -m playground.argocd deploy/argocd

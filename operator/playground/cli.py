@@ -32,6 +32,7 @@ from playground.node.requirements import require_node
 from playground.progress import Reporter
 from playground.progress import reporter as reporter_for
 from playground.prometheus import find_prometheus
+from playground.scores.scorer import find_scorer
 from playground.settings import Settings
 
 _CHECK_SECONDS = 0.5
@@ -158,7 +159,8 @@ def crds(folder: Path, manifests: Path | None) -> None:
 @click.option("--node", "with_node", is_flag=True, help="Those of a node, too; refused where no node can run.")
 @click.option("--helm", "with_helm", is_flag=True, help="What renders Helm charts, too, or why that cannot be had.")
 @click.option("--prometheus", "with_prometheus", is_flag=True, help="A Prometheus, too, or why that cannot be had.")
-def warm(with_node: bool, with_helm: bool, with_prometheus: bool) -> None:
+@click.option("--scores", "with_scores", is_flag=True, help="What judges manifests, too, or why that cannot be had.")
+def warm(with_node: bool, with_helm: bool, with_prometheus: bool, with_scores: bool) -> None:
     """Get the binaries, so that later starts take seconds, and print where they are from."""
     if with_node:
         require_node()
@@ -171,6 +173,8 @@ def warm(with_node: bool, with_helm: bool, with_prometheus: bool) -> None:
             click.echo(_helm(settings, reporter))
         if with_prometheus:
             click.echo(_prometheus(settings, reporter))
+        if with_scores:
+            click.echo(_scores(settings, reporter))
 
 
 def _prometheus(settings: Settings, reporter: Reporter) -> str:
@@ -185,6 +189,13 @@ def _helm(settings: Settings, reporter: Reporter) -> str:
         return f"Helm charts are rendered by {find_renderer(settings, reporter).program}."
     except SourceUnavailable as error:
         return f"Helm charts are not rendered here: {error}"
+
+
+def _scores(settings: Settings, reporter: Reporter) -> str:
+    try:
+        return f"Manifests are judged by {find_scorer(settings, reporter).program}."
+    except SourceUnavailable as error:
+        return f"Manifests are not judged here: {error}"
 
 
 commands.add_command(up)

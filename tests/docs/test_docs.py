@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import yaml
 
-from playground.kubectl import Kubectl
 from tinker_operator import trainer
 from tinker_operator.api.checkpoint_policy import CheckpointPolicySpec
 from tinker_operator.api.definitions import KINDS
@@ -192,15 +191,6 @@ def test_a_field_that_no_type_has_is_found() -> None:
     """The law above can fail."""
     found = unknown({"keepLast": 3, "selector": {"matchNames": []}}, {"selector": {"matchLabels": {}}}, "spec")
     assert list(found) == ["spec.keepLast", "spec.selector.matchNames"]
-
-
-@pytest.mark.cluster
-@pytest.mark.usefixtures("crds")
-@pytest.mark.parametrize("manifest", manifests(), ids=lambda each: each["metadata"]["name"])
-def test_every_manifest_of_the_readme_is_accepted(manifest: Manifest, kubectl: Kubectl, namespace: str) -> None:
-    """By the real API server, which refuses fields that it does not know."""
-    arguments = ("apply", "--dry-run=server", "--validate=strict", f"--namespace={namespace}", "-f", "-")
-    assert "(server dry run)" in kubectl(*arguments, stdin=yaml.safe_dump(manifest)).stdout
 
 
 @pytest.mark.pure

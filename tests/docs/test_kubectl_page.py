@@ -1,5 +1,6 @@
 """docs/kubectl.md says what `kubectl tinker` does: its commands run as they stand there."""
 
+import json
 import re
 import signal
 import subprocess
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
+from tests.docs.shown_commands import commands
 from tests.docs.test_docs import PAGES, coded, fenced, table
 from tests.e2e.conftest import operator_kubeconfig, stage
 from tests.e2e.kubectl_tinker import environ
@@ -91,6 +93,34 @@ def said(stage: Stage, line: str, folder: Path, checkpoint: str) -> str:
     return answer.stdout
 
 
+def settle(stage: Stage, folder: Path) -> None:
+    """Writes a kubeconfig of one's own, with the test's namespace as the one that is meant."""
+    own = folder / "kubeconfig"
+    own.write_text(stage.kubectl.kubeconfig.read_text(encoding="utf-8"), encoding="utf-8")
+    here = ("config", "set-context", "--current", f"--namespace={stage.namespace}")
+    subprocess.run([stage.kubectl.program, f"--kubeconfig={own}", *here], check=True, capture_output=True)
+
+
+@pytest.mark.cluster
+def test_every_command_of_the_page_on_plans_plans(stage: Stage, tmp_path: Path) -> None:
+    """In their order, beside a policy in a file that keeps less than the one that is applied."""
+    run, paths = stage.trained_run(3)
+    stage.apply(stage.training_run({"run": {"trainingRunId": run}}), stage.policy({"keepLast": 3}, "keep-what-counts"))
+    stage.wait_ready()
+    stage.wait_condition("Ready", "True", "Reported", "keep-what-counts", "checkpointpolicy")
+    settle(stage, tmp_path)
+    edited = json.dumps(stage.policy({"keepLast": 1}, "keep-what-counts"))
+    (tmp_path / "policy.yaml").write_text(edited, encoding="utf-8")
+    answers = {line: said(stage, line, tmp_path, paths[0]) for line in commands("docs/plan.md")}
+
+    assert len(answers) == 6
+    assert [line for line, answer in answers.items() if "keep-what-counts" not in answer and "--dump" not in line] == []
+    assert all(Path(path).name in answers["kubectl tinker plan keep-what-counts --all"] for path in paths)
+    assert "would go" in answers["kubectl tinker plan -f policy.yaml"]
+    assert json.loads((tmp_path / "world.json").read_text(encoding="utf-8"))
+    assert stage.remote_checkpoints(run) == sorted(paths)
+
+
 @pytest.mark.cluster
 def test_every_command_of_the_page_does_what_it_should(stage: Stage, tmp_path: Path) -> None:
     """In their order, with a namespace of one's own; before the recovery the run is lost."""
@@ -99,20 +129,7 @@ def test_every_command_of_the_page_does_what_it_should(stage: Stage, tmp_path: P
     stage.apply(stage.training_run(spec, "math-sft"), stage.policy({"keepLast": 2}, "keep-what-counts"))
     stage.wait_ready("math-sft")
     stage.wait_condition("Ready", "True", "Reported", "keep-what-counts", "checkpointpolicy")
-    own = tmp_path / "kubeconfig"
-    own.write_text(stage.kubectl.kubeconfig.read_text(encoding="utf-8"), encoding="utf-8")
-    subprocess.run(
-        [
-            stage.kubectl.program,
-            f"--kubeconfig={own}",
-            "config",
-            "set-context",
-            "--current",
-            f"--namespace={stage.namespace}",
-        ],
-        check=True,
-        capture_output=True,
-    )
+    settle(stage, tmp_path)
     for line in LINES:
         if "recover" in line and "--from" in line:
             stage.corrupt(run)

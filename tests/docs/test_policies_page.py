@@ -7,7 +7,6 @@ import pytest
 import yaml
 from tests.docs.test_docs import fenced, section, table, unknown
 
-from playground.kubectl import Kubectl
 from tinker_operator.api.checkpoint_policy import CheckpointPolicySpec
 from tinker_operator.api.meta import to_wire
 from tinker_operator.api.schedule_spec import Schedule, ScheduleStrategy
@@ -51,14 +50,6 @@ def test_every_manifest_of_the_page_is_of_the_types(manifest: dict[str, Any]) ->
     """It parses, and the type has each of its fields."""
     parsed = CheckpointPolicySpec.model_validate(manifest["spec"])
     assert list(unknown(manifest["spec"], to_wire(parsed), "spec")) == []
-
-
-@pytest.mark.cluster
-@pytest.mark.usefixtures("crds")
-@pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda each: each["metadata"]["name"])
-def test_every_manifest_of_the_page_is_accepted(manifest: dict[str, Any], kubectl: Kubectl, namespace: str) -> None:
-    """By the API server itself."""
-    kubectl("create", "--dry-run=server", "--namespace", namespace, "-f", "-", stdin=yaml.safe_dump(manifest))
 
 
 @pytest.mark.pure

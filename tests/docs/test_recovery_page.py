@@ -150,15 +150,6 @@ def test_no_two_manifests_have_one_name() -> None:
 
 @pytest.mark.cluster
 @pytest.mark.usefixtures("crds")
-@pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda each: each["metadata"]["name"])
-def test_every_manifest_is_accepted(manifest: Manifest, kubectl: Kubectl, namespace: str) -> None:
-    """By the real API server, which refuses fields that it does not know."""
-    arguments = ("apply", "--dry-run=server", "--validate=strict", f"--namespace={namespace}", "-f", "-")
-    assert "(server dry run)" in kubectl(*arguments, stdin=yaml.safe_dump(manifest)).stdout
-
-
-@pytest.mark.cluster
-@pytest.mark.usefixtures("crds")
 def test_the_command_asks_the_operator_again(kubectl: Kubectl, namespace: str) -> None:
     """It is a valid command, and sets the annotation that is heeded."""
     (command,) = fenced(PAGE, "sh")

@@ -91,12 +91,12 @@ def test_warm_goes_on_where_charts_cannot_be_rendered(tmp_path: Path) -> None:
         "PIP_RETRIES": "0",
     }
 
-    answer = run(
-        "warm", "--helm", KUBEBUILDER_ASSETS=str(tmp_path), TINKER_OPERATOR_CACHE=str(tmp_path / "cache"), **offline
-    )
+    places = {"KUBEBUILDER_ASSETS": str(tmp_path), "TINKER_OPERATOR_CACHE": str(tmp_path / "cache")}
+    answer = run("warm", "--helm", "--scores", **places, **offline)
 
     assert answer.returncode == 0
     assert "Helm charts are not rendered here: " in answer.stdout
+    assert "Manifests are not judged here: " in answer.stdout
 
 
 def test_a_component_that_does_not_start_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:

@@ -10,11 +10,20 @@ import pytest
 from rich.console import Console
 from tests.plugin import lab
 
+from tinker_operator.api.checkpoint_policy import CheckpointPolicy
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.controllers.objects import TRAINING_RUNS
 from tinker_operator.engine.keys import Resource
+from tinker_operator.engine.kube_errors import WriteConflict
 from tinker_operator.plugin.cluster import Cluster
-from tinker_operator.plugin.declared import Declared, asked_of_a_person, declare, show_declared
+from tinker_operator.plugin.declared import (
+    LOOKS,
+    Declared,
+    asked_of_a_person,
+    declare,
+    declare_by_name,
+    show_declared,
+)
 from tinker_operator.plugin.declaring import Declaration, suspension
 from tinker_operator.plugin.endings import Declined
 
@@ -26,10 +35,19 @@ class Desk:
     """A cluster that remembers what it was asked to change."""
 
     asked: list[tuple[str, Mapping[str, object], bool]] = field(default_factory=list)
+    conflicts: int = 0
+    looks: int = 0
+
+    async def one(self, _resource: Resource, _model: object, _name: str) -> TrainingRun:
+        self.looks += 1
+        return lab.live()
 
     async def changed(
         self, resource: Resource, one: TrainingRun, changes: Mapping[str, object], *, dry_run: bool
     ) -> None:
+        if self.conflicts:
+            self.conflicts -= 1
+            raise WriteConflict("It changed.", "x")
         self.asked.append((f"{resource.kind} {one.metadata.name}", changes, dry_run))
 
 
@@ -50,6 +68,35 @@ def nobody(_: str) -> bool:
 
 async def declared(desk: Desk, declaration: Declaration, confirm: Any, *, dry_run: bool = False) -> Declared:
     return await declare(cast("Cluster", desk), TRAINING_RUNS, lab.live(), declaration, confirm, dry_run=dry_run)
+
+
+def suspended(one: TrainingRun | CheckpointPolicy) -> Declaration:
+    return suspension(one, suspend=True)
+
+
+async def by_name(desk: Desk, confirm: Any) -> Declared:
+    return await declare_by_name(cast("Cluster", desk), TRAINING_RUNS, "math-sft", suspended, confirm, dry_run=False)
+
+
+async def test_a_write_of_the_operator_in_between_is_nothing_to_tell_a_person() -> None:
+    """The object is looked at again, and the change made of what it is then."""
+    desk = Desk(conflicts=2)
+    assert (await by_name(desk, None)).changes
+    assert (desk.looks, desk.asked) == (3, [("TrainingRun math-sft", {"spec": {"suspend": True}}, False)])
+
+
+async def test_an_object_that_changes_all_the_time_is_told_of_at_last() -> None:
+    desk = Desk(conflicts=100)
+    with pytest.raises(WriteConflict):
+        await by_name(desk, None)
+    assert (desk.looks, desk.asked) == (LOOKS, [])
+
+
+async def test_what_a_person_confirmed_is_not_made_of_something_else() -> None:
+    desk = Desk(conflicts=1)
+    with pytest.raises(WriteConflict):
+        await by_name(desk, lambda _: True)
+    assert (desk.looks, desk.asked) == (1, [])
 
 
 async def test_without_a_yes_nothing_changes() -> None:

@@ -10,15 +10,25 @@ class ConditionType(StrEnum):
     """Condition types in the order that `kubectl describe` shows them: what needs a person comes first."""
 
     STALLED = "Stalled"
+    """A person must change something."""
     RECONCILING = "Reconciling"
+    """The operator is on it, or waits for the service."""
     READY = "Ready"
+    """All is as declared."""
     SYNCED = "Synced"
+    """The last look at the service was whole and well-formed."""
     CORRUPTED = "Corrupted"
+    """The service flags the run; confirmed by a second look."""
     CHECKPOINT_FRESH = "CheckpointFresh"
+    """Checkpoints appear as a policy's schedule has them."""
     CONFLICTED = "Conflicted"
+    """An older policy says when some of the policy's TrainingRuns save."""
     VALIDATED = "Validated"
+    """The newest checkpoint of each run that spec.validation looked at is good."""
     PUBLISHED = "Published"
+    """What spec.publish asks for is public."""
     EXPORTED = "Exported"
+    """What spec.export wants is at its target."""
 
 
 class Reason(StrEnum):

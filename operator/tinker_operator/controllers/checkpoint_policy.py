@@ -18,6 +18,7 @@ from tinker_operator.controllers.actuator import perform
 from tinker_operator.controllers.exports import see_to_export
 from tinker_operator.controllers.held_up import settled
 from tinker_operator.controllers.invalid import report_invalid
+from tinker_operator.controllers.journal import NOT_KEPT
 from tinker_operator.controllers.objects import (
     CHECKPOINT_POLICIES,
     account_of,
@@ -61,12 +62,6 @@ from tinker_operator.engine.keys import KubeObject, ObjectKey
 Listings = Mapping[tuple[ObjectKey, Account], Mapping[Question, Answer]]
 """What was listed for each TrainingRun through each account: another account's answers say nothing to this one."""
 _DOUBTED = Fault(Reason.OBSERVING, "The newest look at the service failed; the next one has to agree.")
-NOT_KEPT = Fault(
-    Reason.KUBERNETES_FAULT,
-    "The API server does not keep all of status, so deletions are held up. The CRDs are older than the operator: "
-    "apply crds/ too.",
-    needs_user=True,
-)
 
 
 async def reconcile_checkpoint_policy(shell: Shell, key: ObjectKey) -> float | None:

@@ -10,6 +10,7 @@ from tinker_operator.controllers.actuator import perform
 from tinker_operator.controllers.farewell import reconcile_deleted
 from tinker_operator.controllers.held_up import settled
 from tinker_operator.controllers.invalid import report_invalid
+from tinker_operator.controllers.journal import write_run_status
 from tinker_operator.controllers.objects import (
     TRAINING_RUNS,
     account_of,
@@ -55,7 +56,8 @@ async def reconcile_training_run(shell: Shell, key: ObjectKey) -> float | None:
     plan = await _planned(shell, run, obj, now)
     performed = await _act(shell, run, plan.plan.actions)
     status = next_run_status(run, plan, performed, shell.clock())
-    await shell.reporter.report(TRAINING_RUNS, key, obj, status, run_events(run.status, status))
+    await write_run_status(shell, key, obj, status)
+    shell.reporter.tell(key, obj, run_events(run.status, status))
     fault = outcome_fault(performed) or plan.decision.fault
     return settled(requeue(plan.plan, performed), fault)
 

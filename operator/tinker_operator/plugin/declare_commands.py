@@ -1,7 +1,6 @@
 """`kubectl tinker recover`, `suspend`, `resume` and `reconcile`: what a person asks of the operator, by declaration."""
 
 import asyncio
-from collections.abc import Callable
 
 import click
 
@@ -9,10 +8,10 @@ from tinker_operator.api.checkpoint_policy import CheckpointPolicy
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.cli.settings import InvalidSettings
 from tinker_operator.plugin.cluster import Cluster
-from tinker_operator.plugin.declared import Confirm, Declared, asked_of_a_person, declare, show_declared
+from tinker_operator.plugin.declared import Confirm, Declared, Wish, asked_of_a_person, declare_by_name, show_declared
 from tinker_operator.plugin.declaring import Declaration, fresh_look, recovery, reset, suspension
 from tinker_operator.plugin.endings import DONE
-from tinker_operator.plugin.names import MODELS, named, named_checkpoint, object_argument, run_argument
+from tinker_operator.plugin.names import named, named_checkpoint, object_argument, run_argument
 from tinker_operator.plugin.place import Place, placed
 from tinker_operator.plugin.plan_command import utc_now
 from tinker_operator.plugin.printing import formed, tell
@@ -94,15 +93,14 @@ def reconcile(name: str, place: Place, form: str, no_color: bool, dry_run: bool)
 async def _declared(
     text: str,
     place: Place,
-    wish: Callable[[TrainingRun | CheckpointPolicy], Declaration],
+    wish: Wish,
     confirm: Confirm | None,
     *,
     dry_run: bool,
 ) -> Declared:
     resource, name = named(text)
     async with Cluster.opened(place) as cluster:
-        one = await cluster.one(resource, MODELS[resource.kind], name)
-        return await declare(cluster, resource, one, wish(one), confirm, dry_run=dry_run)
+        return await declare_by_name(cluster, resource, name, wish, confirm, dry_run=dry_run)
 
 
 def _told(told: Declared, form: str, *, no_color: bool) -> int:

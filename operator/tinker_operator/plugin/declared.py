@@ -8,19 +8,26 @@ import click
 from pydantic import Field
 from rich.console import Console
 from rich.text import Text
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 
 from tinker_operator.api.checkpoint_policy import CheckpointPolicy
 from tinker_operator.api.meta import GROUP, VERSION, ApiModel, to_wire
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.cli.settings import InvalidSettings
 from tinker_operator.engine.keys import Resource
+from tinker_operator.engine.kube_errors import WriteConflict
 from tinker_operator.plugin.cluster import Cluster
 from tinker_operator.plugin.declaring import Declaration
 from tinker_operator.plugin.endings import Declined
+from tinker_operator.plugin.names import MODELS
 from tinker_operator.plugin.words import printable
 
 Confirm = Callable[[str], bool]
 """Asks a person."""
+Wish = Callable[[TrainingRun | CheckpointPolicy], Declaration]
+"""The change that is wanted of an object."""
+LOOKS = 5
+"""How often an object is looked at that changes meanwhile."""
 
 
 class Change(ApiModel):
@@ -79,6 +86,35 @@ async def declare(
         if confirm is not None and not dry_run and not confirm("\n".join(_lines(told))):
             raise Declined("not confirmed: nothing was changed.")
         await cluster.changed(resource, one, declaration.patch, dry_run=dry_run)
+    return told
+
+
+async def declare_by_name(
+    cluster: Cluster, resource: Resource, name: str, wish: Wish, confirm: Confirm | None, *, dry_run: bool
+) -> Declared:
+    """Changes what an object asks for, as it is when the change arrives.
+
+    The operator writes status whenever it likes. Where nobody has confirmed what was shown, a change that met such a
+    write is made of the object as it is then.
+
+    Args:
+        cluster: Where.
+        resource: Kind of the object.
+        name: Its name.
+        wish: The change, of the object as it was seen.
+        confirm: Asks a person; None where no question is needed.
+        dry_run: Have it checked only, and ask nobody.
+
+    Raises:
+        Declined: It was not confirmed, or cannot be meant as things stand.
+        InvalidSettings: There is none of this name.
+        KubeError: As for `declare`; `WriteConflict` when it changes all the time, or after a person's yes.
+    """
+    looks = stop_after_attempt(LOOKS if confirm is None else 1)
+    async for attempt in AsyncRetrying(retry=retry_if_exception_type(WriteConflict), stop=looks, reraise=True):
+        with attempt:
+            one = await cluster.one(resource, MODELS[resource.kind], name)
+            told = await declare(cluster, resource, one, wish(one), confirm, dry_run=dry_run)
     return told
 
 

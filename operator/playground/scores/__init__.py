@@ -1,0 +1,1 @@
+"""Scores manifests by the checks of kube-score, without a kube-score."""
