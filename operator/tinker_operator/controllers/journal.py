@@ -40,7 +40,9 @@ async def write_run_status(shell: Shell, key: ObjectKey, obj: KubeObject, status
     await shell.reporter.write(TRAINING_RUNS, key, obj, to_wire(status))
     there = shell.store.get(key)
     stored = parsed(TrainingRun, there)
-    if there is None or stored is None or _journal(stored.status) == _journal(status):
+    if there is None or stored is None or there["metadata"]["uid"] != obj["metadata"]["uid"]:
+        return  # deleted meanwhile, and perhaps made anew: what is there now is not what was written
+    if _journal(stored.status) == _journal(status):
         return
     await shell.reporter.write(TRAINING_RUNS, key, there, obj.get("status") or {})
     raise HeldUp(f"The API server does not keep all of status, so nothing is restored or made. {_REMEDY}")
