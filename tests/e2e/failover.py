@@ -66,7 +66,7 @@ class Failover:
             victim.kill()
         else:
             victim.freeze()
-            wait_for(lambda: self._leader() not in {victim, None}, "another leader")
+            wait_for(lambda: (now := self._leader()) is not None and now is not victim, "another leader")
             pause(self.rng.uniform(*OVERSLEPT_SECONDS))
             assert victim.thaw() == 1, "who lost its lease ends, and says so"
         victim.start()
