@@ -78,6 +78,10 @@ def test_a_shard_looks_at_its_own_runs_and_at_those_that_its_policies_may_govern
     assert not ownership.concerns(theirs), "that policy is another shard's"
     cluster.put(CHECKPOINT_POLICIES.kind, KEEP_MINE)
     assert ownership.concerns(theirs)
+    gone = cluster.store.get(ObjectKey(CHECKPOINT_POLICIES.kind, TEAM, KEEP_MINE))
+    assert gone is not None
+    cluster.store.discard(CHECKPOINT_POLICIES.kind, gone)
+    assert not ownership.concerns(theirs), "the policy is gone"
     assert ownership.concerns(elsewhere) == Shard(0, 2).owns("other-1", THEIRS)
 
 

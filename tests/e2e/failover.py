@@ -66,7 +66,7 @@ class Failover:
             victim.kill()
         else:
             victim.freeze()
-            wait_for(lambda: self._leader() not in {victim, None}, "another leader")
+            wait_for(lambda: (now := self._leader()) is not None and now is not victim, "another leader")
             pause(self.rng.uniform(*OVERSLEPT_SECONDS))
             assert victim.thaw() == 1, "who lost its lease ends, and says so"
         victim.start()
@@ -95,13 +95,21 @@ class Failover:
         """Each was recovered once, by one attempt, to one living run; nothing else was made, and nothing is left."""
         broken = [one for replica in self.replicas for one in replica.broke_the_law]
         assert not broken, f"written by who did not lead: {broken}"
-        runs = {one["training_run_id"]: one for one in self.stage.remote_runs()}
+        runs = {one["training_run_id"]: one for one in self._every_run()}
         current = {name: status["trainingRunId"] for name, status in self.statuses().items()}
-        assert set(runs) == set(self.runs.values()) | set(current.values()), "no run but the lost and their successors"
+        strays = set(runs) ^ (set(self.runs.values()) | set(current.values()))
+        assert not strays, f"beside the lost and their successors there is, or of them there is not: {strays}"
         assert len(set(current.values())) == len(self.runs)
         for name, status in self.statuses().items():
             self._judge_one(name, status, runs[current[name]])
         wait_for(lambda: not self._orphans(), "no session that nobody needs", 30)
+
+    def _every_run(self) -> list[dict[str, Any]]:
+        """Page by page: a service shows a hundred at once, whatever it is asked for."""
+        found: list[dict[str, Any]] = []
+        while page := self.stage.wire.get("training_runs", limit=100, offset=len(found)).json()["training_runs"]:
+            found += page
+        return found
 
     def _judge_one(self, name: str, status: dict[str, Any], successor: dict[str, Any]) -> None:
         lost, history = self.runs[name], status["recovery"]["history"]

@@ -44,7 +44,7 @@ class Written:
     target: str
 
 
-@dataclass(eq=False)
+@dataclass
 class Replica(Operator):
     """An operator that is one of several.
 
@@ -74,19 +74,35 @@ class Replica(Operator):
         return Fault("late", self._late) if self.watches_late and is_watch(request) else None
 
     async def _late(self, exchange: Exchange) -> None:
-        """Passes on what comes, each part a while after it came."""
-        write = exchange.write
+        """Passes on what comes, each part so many seconds after it came."""
+        write, now = exchange.write, asyncio.get_running_loop().time
+        waiting: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
 
-        async def late(content: bytes) -> None:
-            await asyncio.sleep(self.watches_late)
-            await write(content)
+        async def kept(content: bytes) -> None:
+            waiting.put_nowait((now() + self.watches_late, content))
 
-        vars(exchange)["write"] = late
-        await exchange.pass_on()
+        async def delivered() -> None:
+            while True:
+                due, content = await waiting.get()
+                await asyncio.sleep(due - now())
+                await write(content)
+
+        vars(exchange)["write"] = kept
+        delivering = asyncio.create_task(delivered())
+        try:
+            await exchange.pass_on()
+        finally:
+            delivering.cancel()
 
     def kill(self) -> None:
         """Ends it where it stands."""
         self.end(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Ends it, also where it is frozen, because a test failed meanwhile."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+        super().close()
 
     def freeze(self) -> None:
         """Stops it where it stands, to be continued there."""

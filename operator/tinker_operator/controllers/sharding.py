@@ -30,11 +30,13 @@ class Ownership:
 
     Args:
         shard: The shard.
-        store: Tells which policies there are.
+        store: Listened to, for the policies that there are.
     """
 
     def __init__(self, shard: Shard, store: Store) -> None:
-        self._shard, self._store = shard, store
+        self._shard = shard
+        self._policies: dict[str, set[ObjectKey]] = {}
+        store.listen(self._on_change)
 
     def owns(self, key: ObjectKey) -> bool:
         """Tells whether this shard works on an object."""
@@ -42,10 +44,12 @@ class Ownership:
 
     def concerns(self, key: ObjectKey) -> bool:
         """Tells whether this shard looks at the run of a TrainingRun: for its own sake, or for that of a policy."""
-        if self.owns(key):
-            return True
-        policies = self._store.by_kind(CHECKPOINT_POLICIES.kind)
-        return any(policy.namespace == key.namespace and self.owns(policy) for policy in policies)
+        return bool(self._policies.get(key.namespace)) or self.owns(key)
+
+    def _on_change(self, change: Change) -> None:
+        if change.key.kind == CHECKPOINT_POLICIES.kind and self.owns(change.key):
+            here = self._policies.setdefault(change.key.namespace, set())
+            (here.discard if change.after is None else here.add)(change.key)
 
 
 class Neighbours:

@@ -6,6 +6,7 @@ in every process and release: whoever changes it has to change `SCHEME` as well.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, Self
 
@@ -14,6 +15,7 @@ SCHEME: Final = "shards"
 MOST_SHARDS: Final = 100
 
 
+@lru_cache(maxsize=65536)
 def shard_of(namespace: str, name: str, count: int) -> int:
     """Returns the number of the shard that an object belongs to.
 
