@@ -29,19 +29,19 @@ class Service:
 
     Attributes:
         client: Calls to the service.
-        budget: What its calls are let out by.
         inventory: The newest snapshot.
         polled_at: Monotonic time, in seconds, of the newest look; None before the first.
         looked_from: Monotonic time, in seconds, at which the newest look that succeeded began.
         lock: Held while looking, so that accounts with the same key share a look instead of repeating it.
+        budget: What its calls are let out by.
     """
 
     client: TinkerClient
-    budget: Budget
     inventory: Inventory = field(default_factory=Inventory)
     polled_at: float | None = None
     looked_from: float = float("-inf")
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    budget: Budget = field(default_factory=usual_budget)
 
     async def look(self, watched: Iterable[str], clock: Callable[[], datetime], began: float) -> None:
         """Replaces the snapshot by a new look at every run; trouble becomes the snapshot's fault."""
@@ -154,7 +154,7 @@ class Services:
         client = connect(credentials, account, budget)
         if isinstance(client, Fault):
             return client
-        return self._by_credentials.setdefault(credentials, Service(client, budget))
+        return self._by_credentials.setdefault(credentials, Service(client, budget=budget))
 
     async def _look(self, service: Service, watched: Iterable[str], max_age_seconds: float) -> None:
         async with service.lock:
