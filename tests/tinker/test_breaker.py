@@ -9,7 +9,7 @@ from tinker_operator.tinker.budget import Breaker, BreakerTerms
 
 pytestmark = pytest.mark.pure
 
-TERMS = BreakerTerms(failures=3, shortest_seconds=5, longest_seconds=60)
+TERMS = BreakerTerms(failures=3, lasting_seconds=0, shortest_seconds=5, longest_seconds=60)
 
 
 class BreakerMachine(RuleBasedStateMachine):
@@ -72,6 +72,21 @@ class BreakerMachine(RuleBasedStateMachine):
 
 TestBreaker = BreakerMachine.TestCase
 TestBreaker.settings = settings(max_examples=80, stateful_step_count=30)
+
+
+def test_many_calls_that_fail_at_one_moment_are_no_outage() -> None:
+    """It takes failures over some seconds, and an answer in between begins the count anew."""
+    breaker = Breaker(BreakerTerms(failures=10, lasting_seconds=3))
+    for now in (0.0, 2.9):
+        for _ in range(50):
+            breaker.failed(now, probe=False)
+    assert not breaker.is_open
+    breaker.answered()
+    breaker.failed(3.5, probe=False)
+    assert not breaker.is_open
+    for _ in range(9):
+        breaker.failed(6.5, probe=False)
+    assert breaker.is_open
 
 
 def test_one_call_probes_and_each_probe_that_fails_doubles_the_pause() -> None:

@@ -12,7 +12,7 @@ from tests.tinker.conftest import FakeTime, Script, until
 from tinker_operator.api.reasons import Reason
 from tinker_operator.controllers.translate import fault_of
 from tinker_operator.tinker import RetryPolicy, TinkerClient
-from tinker_operator.tinker.budget import Budget, BudgetTerms, Lane, Outcome, asked_in
+from tinker_operator.tinker.budget import BreakerTerms, Budget, BudgetTerms, Lane, Outcome, asked_in
 from tinker_operator.tinker.errors import HeldBack, NotFound, TinkerError, Unauthorized
 
 pytestmark = pytest.mark.pure
@@ -39,7 +39,7 @@ class Noted:
 
 
 def budget(time: FakeTime, watch: Noted | None = None, **terms: Any) -> Budget:
-    return Budget(BudgetTerms(**terms), time.keeper(), watch)
+    return Budget(BudgetTerms(breaker=BreakerTerms(lasting_seconds=0), **terms), time.keeper(), watch)
 
 
 def answer(status: int, **headers: str) -> httpx.Response:

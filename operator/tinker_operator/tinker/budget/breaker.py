@@ -16,11 +16,13 @@ class BreakerTerms:
 
     Args:
         failures: In a row, with no answer in between, after which it opens.
+        lasting_seconds: From the first of them to the last, at least: many calls that fail at one moment are no outage.
         shortest_seconds: The first pause before a probe.
         longest_seconds: The longest; each probe that fails doubles it up to here.
     """
 
     failures: int = 10
+    lasting_seconds: float = 3.0
     shortest_seconds: float = 5.0
     longest_seconds: float = 60.0
 
@@ -35,6 +37,7 @@ class Breaker:
     def __init__(self, terms: BreakerTerms) -> None:
         self._terms = terms
         self._failures = 0
+        self._first = 0.0
         self._openings = 0
         self._until: float | None = None
         self._probing = False
@@ -67,8 +70,9 @@ class Breaker:
     def failed(self, now: float, *, probe: bool) -> None:
         """Count a failure. While it is open only that of a probe counts, not of calls that pass or were under way."""
         if self._until is None:
+            self._first = self._first if self._failures else now
             self._failures += 1
-            if self._failures >= self._terms.failures:
+            if self._failures >= self._terms.failures and now - self._first >= self._terms.lasting_seconds:
                 self._open(now)
         elif probe:
             self._open(now)
