@@ -107,6 +107,11 @@ TRIED: Mapping[str, Mapping[str, str | Untried]] = {
         "--from-literal=TINKER_API_KEY=tml-...": _CLUSTER,
         "kubectl rollout restart deployment/tinker-operator -n tinker-operator": _CLUSTER,
     },
+    "docs/traces.md": {
+        "pip install 'tinker-operator[traces]'": _INDEX,
+        "OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318 tinker-operator run": "tests/e2e/"
+        "test_traces.py::test_a_recovery_is_a_trace_of_rounds_with_their_requests",
+    },
     "docs/trainer.md": {
         "pip install 'tinker-operator[trainer]'": _INDEX,
         "TINKER_OPERATOR_HANDOVER=handover.json python sft.py examples.jsonl --steps 30": "tests/docs/"
