@@ -204,6 +204,28 @@ SERVICE: Final = (
         ),
         unit="reqps",
     ),
+    Panel(
+        "Calls by lane",
+        "A second: looks at all runs, what is done for one TrainingRun, what policies ask, and heartbeats.",
+        (
+            Ask(
+                f"sum by (lane, outcome) (rate(tinker_operator_service_calls_total{{{HERE}}}[$__rate_interval]))",
+                "{{lane}} {{outcome}}",
+            ),
+        ),
+        unit="reqps",
+    ),
+    Panel(
+        "How long calls wait for the budget",
+        "Of their connection; long waits mean that --calls-per-second is too low.",
+        quantiles("tinker_operator_service_wait_seconds", HERE),
+        unit="s",
+    ),
+    Panel(
+        "Connections that hold calls back",
+        "Because their service fails; looks at all runs and heartbeats go on.",
+        (Ask(f"sum(tinker_operator_service_held_back_connections{{{HERE}}})", "connections"),),
+    ),
 )
 ENGINE: Final = (
     Panel(

@@ -200,7 +200,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     carrier = Carrier(rng, clock)
     keeper = Timekeeper(clock.monotonic, clock.sleep, rng.uniform)
 
-    def connect(credentials: Credentials, _account: object, _budget: object) -> TinkerClient:
+    def connect(credentials: Credentials, *_others: object) -> TinkerClient:
         return TinkerClient(credentials.base_url, credentials.api_key, retry=BRIEF, keeper=keeper, carrier=carrier)
 
     monkeypatch.setattr(connections, "connect", connect)
