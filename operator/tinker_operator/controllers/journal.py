@@ -38,6 +38,8 @@ async def write_run_status(shell: Shell, key: ObjectKey, obj: KubeObject, status
         ObjectGone: The object was deleted.
     """
     await shell.reporter.write(TRAINING_RUNS, key, obj, to_wire(status))
+    if not any(_journal(status)):
+        return
     there = shell.store.get(key)
     stored = parsed(TrainingRun, there)
     if there is None or stored is None or there["metadata"]["uid"] != obj["metadata"]["uid"]:
