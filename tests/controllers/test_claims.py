@@ -70,6 +70,43 @@ def test_the_successor_and_the_lost_run_both_belong_to_the_lineage(store: Store)
     assert claims.older_than(thief) == "team/old"
 
 
+def restoring(store: Store, name: str, day: int) -> ObjectKey:
+    """Puts a TrainingRun that restores the run."""
+    key = put(store, name, day, "r")
+    before = store.get(key) or {}
+    status = {**before["status"], "recovery": {"inFlight": {"fromTrainingRunId": "r"}}}
+    store.apply(TRAINING_RUNS.kind, {"metadata": {**before["metadata"], "resourceVersion": "9"}, "status": status})
+    return key
+
+
+def test_who_has_gone_on_from_a_run_has_it_though_another_is_older(store: Store) -> None:
+    """An older object that came to see the run late makes no second successor, and takes none away."""
+    claims = Claims(store)
+    young = put(store, "young", 2, "r", "successor")
+    old = put(store, "old", 1, "r")
+
+    assert claims.older_than(old) == "team/young"
+    assert claims.older_than(young) is None
+
+
+def test_who_restores_a_run_has_it_though_another_is_older(store: Store) -> None:
+    """Its successor is not there yet, and may be made already."""
+    claims = Claims(store)
+    old, young = put(store, "old", 1, "r"), restoring(store, "young", 2)
+
+    assert claims.older_than(old) == "team/young"
+    assert claims.older_than(young) is None
+
+
+def test_two_that_find_each_other_restoring_both_let_go(store: Store) -> None:
+    """Neither can know how far the other is; afterwards the older one begins."""
+    claims = Claims(store)
+    old, young = restoring(store, "old", 1), restoring(store, "young", 2)
+
+    assert claims.older_than(old) == "team/young"
+    assert claims.older_than(young) == "team/old"
+
+
 def test_a_claim_ends_when_the_older_one_follows_another_run(store: Store) -> None:
     """The younger has the run then."""
     claims = Claims(store)

@@ -45,6 +45,16 @@ def test_runs_behind_one_connection_are_one_group_whatever_their_secrets_are_cal
     assert one == two != three
 
 
+def test_asking_again_parses_nothing_and_keeps_nothing_more(store: Store) -> None:
+    """The queue asks at every turn of every object."""
+    group(store, TRAINING_RUNS.kind, "one")
+    before = {derive: dict(made) for derive, made in store._derived.items()}
+    for _ in range(3):
+        group(store, TRAINING_RUNS.kind, "one")
+
+    assert {derive: dict(made) for derive, made in store._derived.items()} == before
+
+
 def test_policies_are_grouped_apart_and_by_namespace(store: Store) -> None:
     """A policy may govern runs behind many connections."""
     policies = {group(store, CHECKPOINT_POLICIES.kind, name) for name in ("a", "b")}

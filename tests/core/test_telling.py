@@ -3,7 +3,8 @@
 from datetime import timedelta
 
 import pytest
-from tests.core.builders import CLUSTER, FIRST, FakeService, Playing, playing, training_run
+from tests.core.builders import CLUSTER, FIRST, MODEL, RANK, FakeService, Playing, playing, training_run
+from tests.core.recovery_world import TRAINER
 
 from tinker_operator.api.meta import ConditionStatus
 from tinker_operator.api.reasons import ConditionType, Reason
@@ -13,7 +14,7 @@ from tinker_operator.core.inventory import Inventory
 from tinker_operator.core.run_plan import SILENT_SECONDS, RunPlan, plan_run
 from tinker_operator.core.run_status import next_run_status
 from tinker_operator.core.seen import RunSeen
-from tinker_operator.core.world import Fault, Performed, WriteHandOver
+from tinker_operator.core.world import Answer, Fault, HandOverSeen, Performed, WriteHandOver
 
 pytestmark = pytest.mark.pure
 
@@ -122,3 +123,33 @@ def test_a_successor_that_is_not_listed_is_told_of() -> None:
 
     assert ready(game.run.status) == (ConditionStatus.FALSE, Reason.CONFIRMING)
     game.service.runs[successor] = gone
+
+
+@pytest.mark.parametrize("refused", ["forbidden", "foreign"])
+def test_a_hand_over_that_is_refused_for_good_is_told_once(refused: str) -> None:
+    """Status does not go back and forth between what is to come and why it cannot."""
+    game = new()
+    answers: dict[str, Answer] = {
+        "forbidden": Fault(Reason.KUBERNETES_FAULT, "Leave is missing. Grant it.", needs_user=True),
+        "foreign": HandOverSeen("somebody else's", foreign=True),
+    }
+    game.service.answer = lambda _question: answers[refused]  # type: ignore[method-assign]  # nothing else is asked here
+    game.look()
+    for _ in range(10):
+        game.round()
+
+    told = [ready(status) for status in game.statuses]
+    assert told[1:] == [told[1]] * 9
+    assert told[0] == (ConditionStatus.FALSE, Reason.HANDING_OVER)
+
+
+def test_a_run_whose_loop_is_still_to_be_launched_is_not_called_live_for_its_hand_over() -> None:
+    """In mode Relaunch the Job comes after it: Ready is said once, at the end."""
+    create = {"baseModel": MODEL, "lora": {"rank": RANK}}
+    spec = {"run": {"create": create}, "trainer": TRAINER}
+    game = Playing(training_run(spec, recovery={"mode": "Relaunch"}), FakeService())
+    game.settle()
+    said = [found[0] for status in game.statuses if (found := ready(status)) is not None]
+
+    assert ConditionStatus.TRUE in said
+    assert ConditionStatus.FALSE not in said[said.index(ConditionStatus.TRUE) :]

@@ -117,7 +117,7 @@ class Reason(StrEnum):
     BILLING_REQUIRED = "BillingRequired"
     """The service asks for billing to be put in order."""
     RUN_CLAIMED = "RunClaimed"
-    """An older TrainingRun follows the same run; two would make two successors."""
+    """Another TrainingRun has the same run, by age or because it went on; two would make two successors."""
     HAND_OVER_CONFLICT = "HandOverConflict"
     """A ConfigMap of the hand-over's name exists and belongs to somebody else."""
 

@@ -1,4 +1,7 @@
-"""Which TrainingRuns follow the same run: two objects on one run would restore it twice, so the older one has it.
+"""Which TrainingRuns follow the same run: two objects on one run would restore it twice, so one of them has it.
+
+That is who has gone on from it, or is restoring it, whatever the ages: another successor would be a second one. Two
+that find each other restoring both let go, and begin anew by age. Of those who merely follow it the older one has it.
 
 What an object has is what it was seen to follow, through its own key: naming a run in spec is not enough to keep
 another object, perhaps of another tenant, from it.
@@ -22,13 +25,15 @@ class Claims:
         store.listen(self._on_change)
 
     def older_than(self, key: ObjectKey) -> str | None:
-        """Returns the oldest other TrainingRun that follows a run of this one, as namespace/name; None for none."""
+        """Returns the other TrainingRun that has a run of this one, as namespace/name; None for none."""
         mine = self._store.get(key)
         if mine is None:
             return None
-        rivals = {rival for run_id in _wanted(mine) for rival in self._by_run.get(run_id, ()) if rival != key}
-        oldest = min(((_age(self._store.get(rival)), rival) for rival in rivals), default=None)
-        if oldest is None or (_age(mine), key) < oldest:
+        wanted = _wanted(mine) - _left(mine)
+        rivals = {rival for run_id in wanted for rival in self._by_run.get(run_id, ()) if rival != key}
+        ahead = {rival for rival in rivals if _has(self._store.get(rival)) & wanted}
+        oldest = min(((_age(self._store.get(rival)), rival) for rival in ahead or rivals), default=None)
+        if oldest is None or (not ahead and (_restoring(mine) or (_age(mine), key) < oldest)):
             return None
         return f"{oldest[1].namespace}/{oldest[1].name}"
 
@@ -50,6 +55,21 @@ def _wanted(obj: KubeObject) -> frozenset[str]:
 def _followed(obj: KubeObject | None) -> frozenset[str]:
     status = (obj or {}).get("status") or {}
     return frozenset(run_id for run_id in (status.get("trainingRunId"), *status.get("lineage", ())) if run_id)
+
+
+def _has(obj: KubeObject | None) -> frozenset[str]:
+    return _left(obj) | _restoring(obj)
+
+
+def _left(obj: KubeObject | None) -> frozenset[str]:
+    """The runs that an object went on from."""
+    status = (obj or {}).get("status") or {}
+    return _followed(obj) - {status.get("trainingRunId")}
+
+
+def _restoring(obj: KubeObject | None) -> frozenset[str]:
+    in_flight = (((obj or {}).get("status") or {}).get("recovery") or {}).get("inFlight") or {}
+    return frozenset(run_id for run_id in (in_flight.get("fromTrainingRunId"),) if run_id)
 
 
 def _age(obj: KubeObject | None) -> str:

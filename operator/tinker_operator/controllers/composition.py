@@ -63,6 +63,8 @@ from tinker_operator.tinker.retry import Timekeeper
 RESOURCES = (TRAINING_RUNS, CHECKPOINT_POLICIES)
 WATCHING = ("list", "watch")
 """The verbs that a watch needs."""
+CLAIMING = frozenset(resource.kind for resource in RESOURCES)
+"""Kinds that say what is going to be acted on."""
 CROWD = 64
 """Objects that wait for a worker, above which Events make way for statuses."""
 START_RETRY_SECONDS = 2.0
@@ -278,7 +280,9 @@ async def _run(
     views = None
     if deployment.shard.count > 1:
         Neighbours(ownership, store, services, poller)
-        views = Views(store, time.monotonic, listed_from=lambda: engine.listed_from, list_soon=engine.list_soon)
+        views = Views(
+            store, time.monotonic, listed_from=lambda: engine.listed_from(CLAIMING), list_soon=engine.list_soon
+        )
     watches = deployment.namespaces or "all"
     log.info("operator_started", cluster_id=cluster_id, namespaces=watches, shard=str(deployment.shard))
     if deployment.namespaces:

@@ -50,7 +50,7 @@ async def reconcile_deleted(shell: Shell, run: TrainingRun, obj: KubeObject) -> 
 
 def _refuse(fault: Fault | None) -> None:
     if fault is not None:
-        raise HeldUp(fault.message)
+        raise HeldUp(fault.message, retry_after=fault.retry_after)
 
 
 async def _deleted(shell: Shell, run: TrainingRun, action: DeleteCheckpoint | DeleteTrainerJob) -> Performed:

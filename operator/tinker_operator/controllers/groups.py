@@ -5,11 +5,10 @@ with them.
 """
 
 from collections.abc import Hashable
-from functools import partial
 
-from tinker_operator.api.training_run import TrainingRun
-from tinker_operator.controllers.objects import TRAINING_RUNS, account_of, parsed
+from tinker_operator.controllers.objects import TRAINING_RUNS
 from tinker_operator.controllers.services import Services
+from tinker_operator.controllers.tracked import tracked
 from tinker_operator.engine.keys import ObjectKey
 from tinker_operator.engine.store import Store
 
@@ -27,5 +26,5 @@ def group_of(store: Store, services: Services, key: ObjectKey) -> Hashable:
         services: Tells which accounts share a connection.
         key: The object.
     """
-    run = store.derived(key, partial(parsed, TrainingRun)) if key.kind == TRAINING_RUNS.kind else None
-    return (key.kind, key.namespace if run is None else services.shared_by(account_of(run)))
+    run = store.derived(key, tracked) if key.kind == TRAINING_RUNS.kind else None
+    return (key.kind, key.namespace if run is None else services.shared_by(run.account))

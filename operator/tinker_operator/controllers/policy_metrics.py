@@ -12,7 +12,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from tinker_operator.api.policy_status import DueRule, KeepReason
-from tinker_operator.controllers.objects import CHECKPOINT_POLICIES, TRAINING_RUNS, checkpoint_policies, training_runs
+from tinker_operator.controllers.objects import CHECKPOINT_POLICIES, TRAINING_RUNS, checkpoint_policies
+from tinker_operator.controllers.tracked import all_tracked
 from tinker_operator.core.policy_figures import Amount, Figures
 from tinker_operator.core.policy_judgement import policy_key
 from tinker_operator.engine.keys import ObjectKey
@@ -135,10 +136,7 @@ class PolicyCollector(Collector):
     def _newest_times(self) -> Mapping[ObjectKey, float]:
         """A policy's look is newer than status, which tells of new checkpoints every ten minutes at most."""
         times: dict[ObjectKey, float] = {}
-        for run in training_runs(self._store):
-            last = run.status.last_checkpoint
-            if last is not None and last.time is not None:
-                times[ObjectKey(TRAINING_RUNS.kind, run.metadata.namespace, run.metadata.name)] = last.time.timestamp()
+        times.update((key, run.newest) for key, run in all_tracked(self._store) if run.newest is not None)
         present = self._store.by_kind(TRAINING_RUNS.kind)
         for key, its in self._book.figures.items():
             for name, time in its.newest.items():

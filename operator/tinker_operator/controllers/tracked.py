@@ -1,17 +1,25 @@
-"""What the poller and the session keeper need of each TrainingRun, and no more: they walk over all of them.
+"""What the poller, the session keeper and the metrics need of each TrainingRun: they walk over all of them.
 
 A parsed TrainingRun takes some 17 kB, this takes a few hundred bytes, so ten thousand are kept in memory all the time.
 """
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tinker_operator.api.meta import ConditionStatus
+from tinker_operator.api.reasons import ConditionType, Reason
+from tinker_operator.api.run_status import TrainerPhase
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.controllers.accounts import Account
 from tinker_operator.controllers.objects import TRAINING_RUNS, account_of, parsed
+from tinker_operator.core.conditions import find_condition
 from tinker_operator.core.identity import followed, origin_of
 from tinker_operator.engine.keys import KubeObject, ObjectKey
 from tinker_operator.engine.store import Store
+
+UNKNOWN = "Unknown"
+"""State of a run that has no condition yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +34,10 @@ class Tracked:
         is_bound: Whether status tells of what spec names.
         discovers: Whether a newer run may be found by its metadata.
         sessions: Sessions that it needs alive.
+        state: Reason of its condition Ready, as the printer column shows it.
+        corrupted: Whether it is told to be corrupted.
+        training: Whether somebody should be training.
+        newest: When its newest checkpoint was saved, in seconds since 1970; None if none is known.
     """
 
     uid: str
@@ -35,6 +47,10 @@ class Tracked:
     is_bound: bool
     discovers: bool
     sessions: frozenset[str]
+    state: str
+    corrupted: bool
+    training: bool
+    newest: float | None
 
 
 def held_sessions(run: TrainingRun) -> frozenset[str]:
@@ -62,7 +78,34 @@ def tracked(obj: KubeObject | None) -> Tracked | None:
         run.status.origin == origin_of(run),
         run.spec.run.discover is not None,
         held_sessions(run),
+        sys.intern(state_of(run)),
+        _is_corrupted(run),
+        is_training(run),
+        _newest(run),
     )
+
+
+def state_of(run: TrainingRun) -> str:
+    """Returns the state that the printer column shows."""
+    ready = find_condition(run.status.conditions, ConditionType.READY)
+    return str(ready.reason) if ready is not None else UNKNOWN
+
+
+def is_training(run: TrainingRun) -> bool:
+    """Whether somebody should be training: what is over, held by its user or on its way out saves nothing more."""
+    trainer = run.status.trainer
+    ended = state_of(run) == Reason.COMPLETED or (trainer is not None and trainer.phase is TrainerPhase.SUCCEEDED)
+    return not (ended or run.spec.suspend or run.metadata.deletion_timestamp is not None)
+
+
+def _is_corrupted(run: TrainingRun) -> bool:
+    found = find_condition(run.status.conditions, ConditionType.CORRUPTED)
+    return found is not None and found.status is ConditionStatus.TRUE
+
+
+def _newest(run: TrainingRun) -> float | None:
+    last = run.status.last_checkpoint
+    return last.time.timestamp() if last is not None and last.time is not None else None
 
 
 def all_tracked(store: Store) -> Iterator[tuple[ObjectKey, Tracked]]:

@@ -72,7 +72,8 @@ async def _planned(shell: Shell, run: TrainingRun, obj: KubeObject, now: datetim
 
 def _seen(shell: Shell, run: TrainingRun) -> RunSeen:
     inventory = shell.inventory_of(run)
-    if asks_again(run) or not inventory.knows(followed(run)):
+    unknown = inventory.doubt is None and not inventory.knows(followed(run))  # a doubt has a look of its own ahead
+    if asks_again(run) or unknown:
         shell.poller.soon(account_of(run))
     claimed = shell.claims.older_than(key_of_run(run))
     policies = tuple(checkpoint_policies(shell.store, run.metadata.namespace))

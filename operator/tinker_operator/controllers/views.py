@@ -71,7 +71,8 @@ def _acts(kind: str, obj: KubeObject) -> bool:
 
 
 def _claims(obj: KubeObject) -> tuple[Any, ...]:
-    """What others have to know of before it is acted on: what is followed, what is announced, that the object goes."""
+    """What others have to know of before it is acted on: what is followed, restored and announced, and who goes."""
     status = obj.get("status") or {}
     said = (status.get(field) for field in ("trainingRunId", "lineage", "deleting"))
-    return obj["metadata"]["uid"], obj["metadata"].get("deletionTimestamp"), *said
+    in_flight = (status.get("recovery") or {}).get("inFlight") or {}
+    return obj["metadata"]["uid"], obj["metadata"].get("deletionTimestamp"), in_flight.get("attempt"), *said

@@ -41,10 +41,12 @@ class Binding:
     Attributes:
         run_id: Its id; None while a run is still to be created.
         attempt: The recovery attempt that it came from.
+        is_told: Whether status says so already.
     """
 
     run_id: str | None
     attempt: int
+    is_told: bool = True
 
 
 def origin_of(run: TrainingRun) -> str:

@@ -5,16 +5,16 @@ At rest it asks for the hand-over, and in mode Relaunch for the Jobs, and finds 
 
 from datetime import datetime
 
-from tinker_operator.api.reasons import ConditionType, Reason
+from tinker_operator.api.reasons import Reason
 from tinker_operator.api.recovery_spec import RecoveryMode
 from tinker_operator.api.run_status import CheckpointSummary, TrainingRunStatus
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.core.attempts import with_recovery, with_status
 from tinker_operator.core.candidate_order import newest_first
-from tinker_operator.core.conditions import Standing, find_condition
+from tinker_operator.core.conditions import Standing
 from tinker_operator.core.decision import Decision, held_up, step
 from tinker_operator.core.hand_over import desired_hand_over, hand_over_document, hand_over_name
-from tinker_operator.core.launch import foreign_hand_over
+from tinker_operator.core.launch import RECHECK_SECONDS, foreign_hand_over
 from tinker_operator.core.plan import AT_ONCE, Plan
 from tinker_operator.core.schedule_unread import words_of
 from tinker_operator.core.seen import RunSeen
@@ -50,21 +50,12 @@ def keep_alive(run: TrainingRun, view: ObservedRun, seen: RunSeen, now: datetime
     if status.session is not None and status.session.training_run_id != status.training_run_id:
         done = FinishSession(status.session.session_id, success=True, detail=f"handed over to {status.training_run_id}")
         return step(status, Reason.HANDING_OVER, message, done)
-    if status.hand_over is None and not _is_announced(status):
-        # Of ten thousand objects that begin at once, all are told what they follow before the first is handed over.
-        return step(status, Reason.HANDING_OVER, message)
     relaunched = run.spec.recovery.mode is RecoveryMode.RELAUNCH
     forgiven = status if relaunched else _well(status.model_copy(update={"trainer": None}))
     settled = _handed_over(with_status(run, _with_newest(forgiven, view, seen)), view, seen, message)
     if not relaunched or settled.plan.actions or settled.standing is not Standing.CURRENT:
         return settled
     return watch_trainer(with_status(run, settled.journal), view, seen, settled, now)
-
-
-def _is_announced(status: TrainingRunStatus) -> bool:
-    """Tells whether status says already that the hand-over is to be written."""
-    ready = find_condition(status.conditions, ConditionType.READY)
-    return ready is not None and ready.reason == Reason.HANDING_OVER
 
 
 def _well(status: TrainingRunStatus) -> TrainingRunStatus:
@@ -82,13 +73,18 @@ def _handed_over(run: TrainingRun, view: ObservedRun, seen: RunSeen, message: st
     words = words_of(seen.schedule, answer, status, is_unread=seen.schedule_unread)
     desired = desired_hand_over(run, status, view, words)
     document = hand_over_document(run, desired, seen.cluster_id, words)
+    relaunched = run.spec.recovery.mode is RecoveryMode.RELAUNCH
+    # Nobody else tells of a newest checkpoint that the service does not, or of a Job whose watch was cut.
+    rest = RECHECK_SECONDS if relaunched or view.last_checkpoint is None else REST_SECONDS
     if isinstance(answer, HandOverSeen) and answer.document == document:
         at_rest = status.model_copy(update={"hand_over": desired})
-        return Decision(at_rest, Standing.CURRENT, Reason.LIVE, message, Plan(wake_after=REST_SECONDS))
+        return Decision(at_rest, Standing.CURRENT, Reason.LIVE, message, Plan(wake_after=rest))
     version = answer.version if isinstance(answer, HandOverSeen) else None
+    write = WriteHandOver(desired, document, version)
     calls_wait = status.hooks is not None and status.hooks.pending
-    goes_on = run.spec.recovery.mode is RecoveryMode.RELAUNCH or calls_wait
-    plan = Plan((WriteHandOver(desired, document, version),), wake_after=AT_ONCE if goes_on else REST_SECONDS)
+    if relaunched and (status.hand_over is None or status.hand_over.attempt != desired.attempt):
+        return step(status, Reason.HANDING_OVER, message, write)  # its Job is still to come
+    plan = Plan((write,), wake_after=AT_ONCE if relaunched or calls_wait else rest)
     return Decision(status, Standing.CURRENT, Reason.LIVE, message, plan)
 
 

@@ -139,7 +139,7 @@ def _unwanted(run: TrainingRun, view: RunView, flight: InFlightRecovery, seen: R
     if run.status.origin != origin_of(run):
         return "spec.run names another run now."
     if seen.claimed_by is not None:
-        return f"TrainingRun {seen.claimed_by} is older and follows the same run."
+        return f"TrainingRun {seen.claimed_by} has the same run."
     if not run.spec.recovery.enabled:
         return "spec.recovery.enabled was set to false."
     if run.spec.recovery.mode is not flight.mode:

@@ -16,7 +16,7 @@ from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.core.attempts import with_status
 from tinker_operator.core.conditions import Finding, Standing, find_condition, findings_of
 from tinker_operator.core.creation import continue_creation
-from tinker_operator.core.decision import Decision, decision_findings, held_up, stalled
+from tinker_operator.core.decision import Decision, decision_findings, held_up, stalled, step
 from tinker_operator.core.farewell import FINALIZER, wants_finalizer
 from tinker_operator.core.freshness import judge_freshness, with_freshness
 from tinker_operator.core.hooks import with_calls
@@ -75,6 +75,8 @@ def plan_run(run: TrainingRun, seen: RunSeen, now: datetime) -> RunPlan:
     at_rest = run.status.recovery.in_flight is None and not _creates(run)
     view = (seen.inventory.view if at_rest else seen.inventory.strict_view)(binding.run_id or "")
     current = with_status(asked, known(asked, binding, view, owned))
+    is_told = run.status.training_run_id == binding.run_id and run.status.origin == origin_of(run)
+    binding = replace(binding, is_told=is_told)
     if wants_finalizer(run) is not (FINALIZER in run.metadata.finalizers):
         decision = _bound_to_its_checkpoints(current, view)
     elif run.spec.suspend:
@@ -141,6 +143,9 @@ def _decide(run: TrainingRun, binding: Binding, view: RunView, seen: RunSeen, no
         return _missing(run, binding.run_id, seen, now)
     if view.corrupted:
         return begin_recovery(run, seen, now, Cause.CORRUPTED)
+    if run.status.hand_over is None and not binding.is_told:
+        # Of ten thousand objects that begin at once, all are told what they follow before the first is handed over.
+        return step(run.status, Reason.HANDING_OVER, f"Run {binding.run_id} is alive and not corrupted.")
     return keep_alive(run, view, seen, now)
 
 
@@ -213,7 +218,7 @@ def _not_found(run: TrainingRun, run_id: str) -> Decision:
 
 def _claimed(run: TrainingRun, by: str) -> Decision:
     message = (
-        f"TrainingRun {by} is older and follows the same run; two of them would restore it twice. "
+        f"TrainingRun {by} has the same run, by age or because it went on from it; two of them would restore it twice. "
         "Delete one of the two, or let this one follow another run."
     )
     recheck = Plan(wake_after=run.spec.poll_interval_seconds)

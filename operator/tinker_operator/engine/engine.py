@@ -25,6 +25,8 @@ from tinker_operator.engine.wakes import Wakes
 from tinker_operator.engine.workers import Reconcile, WorkerPool
 from tinker_operator.engine.workqueue import Priority, WorkQueue
 
+GATHER_SECONDS = 0.25
+"""How long a listing that was asked for waits for others who ask."""
 Duty: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 """Something that runs for as long as this replica leads: a poller."""
 
@@ -126,14 +128,17 @@ class Engine:
         """When the last complete listing ended, on the monotonic clock: how old the view may be, at worst."""
         return self._resync.completed_at
 
-    @property
-    def listed_from(self) -> float | None:
-        """When the last complete listing began, on the monotonic clock: what was written before is in the store."""
-        return self._resync.began_at
+    def listed_from(self, kinds: Collection[str]) -> float | None:
+        """When the last listing of these kinds began, on the monotonic clock: what was written before is in the store.
+
+        Args:
+            kinds: Of which all were listed; None is returned before that.
+        """
+        return self._resync.listed_from(kinds)
 
     def list_soon(self) -> None:
-        """Have everything listed as soon as possible."""
-        self._resync.soon(0.0)
+        """Have everything listed, once for all who ask at about the same time."""
+        self._resync.soon(GATHER_SECONDS)
 
     def vitals(self) -> Vitals:
         """What there is to tell of this replica's health."""

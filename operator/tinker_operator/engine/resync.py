@@ -7,6 +7,7 @@ The first complete round is also the signal that the store is worth reconciling 
 import asyncio
 import random
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 
 import structlog
 
@@ -60,8 +61,16 @@ class Resync:
         self._log = structlog.get_logger(__name__)
         self.synced = asyncio.Event()
         self.completed_at: float | None = None
-        self.began_at: float | None = None
-        """When the newest round that was complete began."""
+        self._began: dict[tuple[Resource, str | None], float] = {}
+
+    def listed_from(self, kinds: Collection[str]) -> float | None:
+        """When the oldest of the newest listings of these kinds began; None before there is one of each.
+
+        Args:
+            kinds: Others may fail for as long as they like.
+        """
+        scopes = [scope for scope in self._scopes if scope[0].kind in kinds]
+        return min((self._began[scope] for scope in scopes), default=None) if self._began.keys() >= {*scopes} else None
 
     def soon(self, seconds: float) -> None:
         """Have a round in so many seconds, unless one comes earlier. Needs a running event loop."""
@@ -76,26 +85,23 @@ class Resync:
 
     async def _pause(self, failures: int) -> None:
         chance = self._rng()
-        calm = self._interval_seconds * (1.0 - SPREAD * chance)
-        try:
-            async with asyncio.timeout(self._backoff.seconds(failures, chance) if failures else calm):
-                await self._soon.wait()
-        except TimeoutError:
-            return
+        if failures:  # whoever wants one soon, wants one that succeeds
+            await asyncio.sleep(self._backoff.seconds(failures, chance))
+        else:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._soon.wait(), self._interval_seconds * (1.0 - SPREAD * chance))
         self._soon.clear()
 
     async def _round(self) -> bool:
-        began_at = self._monotonic()
         well = [await self._attempt(resource, namespace) for resource, namespace in self._scopes]
         if all(well):
-            self.began_at = began_at
             self.completed_at = self._monotonic()
         if len(self._listed) == len(self._scopes):
             self.synced.set()
         return all(well)
 
     async def _attempt(self, resource: Resource, namespace: str | None) -> bool:
-        scope = (resource, namespace)
+        scope, began = (resource, namespace), self._monotonic()
         try:
             repaired = await self._list(resource, namespace)
         except KubeError as fault:
@@ -104,6 +110,7 @@ class Resync:
         if repaired and scope in self._listed:
             self._log.info("resync_repaired", kind=resource.kind, namespace=namespace, objects=repaired)
         self._listed.add(scope)
+        self._began[scope] = began
         self._complaints.pop(scope, None)
         return True
 

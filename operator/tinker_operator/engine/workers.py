@@ -15,6 +15,7 @@ import structlog
 from tinker_operator.engine.faults import described
 from tinker_operator.engine.keys import ObjectKey
 from tinker_operator.engine.kube_errors import KubeUnavailable, ObjectGone, WriteConflict
+from tinker_operator.engine.pause import LONGEST_SECONDS
 from tinker_operator.engine.workqueue import WorkQueue
 
 Reconcile: TypeAlias = Callable[[ObjectKey], Awaitable[float | None]]
@@ -140,6 +141,7 @@ class WorkerPool:
 
     def _failed(self, key: ObjectKey, fault: Exception) -> None:
         asked = fault.retry_after if isinstance(fault, KubeUnavailable | PutOff) else 0.0
+        asked = min(asked, LONGEST_SECONDS) if isinstance(fault, KubeUnavailable) else asked
         seconds = self._queue.add_rate_limited(key, at_least=asked)
         self._log.warning(
             "reconcile_failed",
