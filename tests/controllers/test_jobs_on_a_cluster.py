@@ -16,9 +16,9 @@ from playground.kubectl import Kubectl
 from tinker_operator.api.reasons import Reason
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.controllers.actuator import perform
-from tinker_operator.controllers.composition import RESOURCES, watched_resources
 from tinker_operator.controllers.jobs import TRAINER_JOBS, trainer_jobs_answer, trimmed_job
 from tinker_operator.controllers.observer import answer
+from tinker_operator.controllers.starting import RESOURCES, watched_resources
 from tinker_operator.controllers.wakes import wakes
 from tinker_operator.core.world import (
     CreateTrainerJob,

@@ -6,13 +6,11 @@ import random
 import socket
 import time
 import uuid
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -27,7 +25,7 @@ from tinker_operator.controllers.groups import ROOM, group_of
 from tinker_operator.controllers.hooks import HookCaller
 from tinker_operator.controllers.inspections import Inspections
 from tinker_operator.controllers.jobs import TRAINER_JOBS, trimmed_job
-from tinker_operator.controllers.objects import CHECKPOINT_POLICIES, TRAINING_RUNS
+from tinker_operator.controllers.objects import TRAINING_RUNS
 from tinker_operator.controllers.policy_metrics import PolicyCollector
 from tinker_operator.controllers.poller import Poller
 from tinker_operator.controllers.reporter import Reporter
@@ -37,6 +35,7 @@ from tinker_operator.controllers.services import Services
 from tinker_operator.controllers.sessions import SessionKeeper
 from tinker_operator.controllers.sharding import Neighbours, Ownership, leadership
 from tinker_operator.controllers.shell import Shell
+from tinker_operator.controllers.starting import RESOURCES, unless_stopped, watched_resources, when_answered
 from tinker_operator.controllers.telemetry import Telemetry
 from tinker_operator.controllers.tracing import traces_of
 from tinker_operator.controllers.training_run import reconcile_training_run
@@ -51,7 +50,6 @@ from tinker_operator.engine.health import Health
 from tinker_operator.engine.keys import ObjectKey, Resource
 from tinker_operator.engine.kopf_source import KopfSource
 from tinker_operator.engine.kube import KubeApi
-from tinker_operator.engine.kube_errors import Access, KubeError, KubeUnavailable
 from tinker_operator.engine.outbox import EventOutbox
 from tinker_operator.engine.own_queue import OwnQueue
 from tinker_operator.engine.store import Store
@@ -60,16 +58,10 @@ from tinker_operator.tinker.budget import USUAL_PACE, Budget, BudgetTerms, Lane,
 from tinker_operator.tinker.exchange import CallWatch
 from tinker_operator.tinker.retry import Timekeeper
 
-RESOURCES = (TRAINING_RUNS, CHECKPOINT_POLICIES)
-WATCHING = ("list", "watch")
-"""The verbs that a watch needs."""
 CLAIMING = frozenset(resource.kind for resource in RESOURCES)
 """Kinds that say what is going to be acted on."""
 CROWD = 64
 """Objects that wait for a worker, above which Events make way for statuses."""
-START_RETRY_SECONDS = 2.0
-"""Pause between two questions to an API server that does not answer at the start."""
-T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
@@ -148,69 +140,14 @@ async def run_operator(deployment: Deployment, stop: asyncio.Event) -> None:
 
 
 async def _connected(deployment: Deployment, telemetry: Telemetry, health: Health, stop: asyncio.Event) -> None:
-    api = await _unless_stopped(KubeApi.connect(deployment.kubeconfig), stop)
+    api = await unless_stopped(KubeApi.connect(deployment.kubeconfig), stop)
     if api is None:
         return
     async with api:
-        cluster_id = deployment.cluster_id or await _when_answered(api.kube_system_uid, stop)
-        resources = await _when_answered(partial(watched_resources, api, deployment.namespaces), stop)
+        cluster_id = deployment.cluster_id or await when_answered(api.kube_system_uid, stop)
+        resources = await when_answered(partial(watched_resources, api, deployment.namespaces), stop)
         if cluster_id is not None and resources is not None:
             await _run(deployment, api, (telemetry, health), (cluster_id, resources), stop)
-
-
-async def watched_resources(api: KubeApi, namespaces: tuple[str, ...]) -> tuple[Resource, ...]:
-    """Returns what to watch: the project's two kinds, and trainer Jobs if the operator may watch those.
-
-    Without that right nothing but mode Relaunch is missing, and its objects say so themselves. A watch that is
-    refused would keep the operator from ever being ready, and fill its log.
-
-    Raises:
-        KubeUnavailable: The API server does not answer.
-    """
-    missing = await _missing_right(api, namespaces)
-    if missing is None:
-        return (*RESOURCES, TRAINER_JOBS)
-    told = f"Mode Relaunch is late to notice how its Jobs fare. {missing} Restart the operator after that."
-    log.info("trainer_jobs_not_watched", message=told)
-    return RESOURCES
-
-
-async def _missing_right(api: KubeApi, namespaces: tuple[str, ...]) -> str | None:
-    """Returns what to do about a right that the watch of Jobs needs and that is missing; None when none is."""
-    group, plural = TRAINER_JOBS.group, TRAINER_JOBS.plural
-    try:
-        for access in (Access(verb, group, plural, where) for where in namespaces or (None,) for verb in WATCHING):
-            if not await api.may(access):
-                return access.grant(access.verb)
-    except KubeUnavailable:
-        raise
-    except KubeError as error:
-        return str(error)
-    return None
-
-
-async def _when_answered(ask: Callable[[], Coroutine[Any, Any, T]], stop: asyncio.Event) -> T | None:
-    """Returns the answer as soon as the API server gives it; None when asked to stop first."""
-    while not stop.is_set():
-        try:
-            return await _unless_stopped(ask(), stop)
-        except KubeUnavailable as error:
-            log.warning("api_server_unavailable", message=str(error))
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), START_RETRY_SECONDS)
-    return None
-
-
-async def _unless_stopped(question: Coroutine[Any, Any, T], stop: asyncio.Event) -> T | None:
-    """Returns the answer; None, with the question withdrawn, when asked to stop first: some servers never answer."""
-    asking, stopping = asyncio.create_task(question), asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait({asking, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        return asking.result() if asking.done() else None
-    finally:
-        asking.cancel()
-        stopping.cancel()
-        await asyncio.gather(asking, stopping, return_exceptions=True)
 
 
 async def _run(
