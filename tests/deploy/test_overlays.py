@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.deploy.rendering import ACCOUNT, CLUSTER_WIDE, DEPLOY, ONE_NAMESPACE, SHARDED, Manifest, Name, kustomized, overlay
+from tests.deploy.rendering import (
+    ACCOUNT,
+    CLUSTER_WIDE,
+    DEPLOY,
+    ONE_NAMESPACE,
+    SHARDED,
+    Manifest,
+    Name,
+    kustomized,
+    overlay,
+)
 from tests.docs.shown_commands import commands
 from tests.e2e.stage import wait_for
 
