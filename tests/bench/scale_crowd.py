@@ -150,7 +150,11 @@ def by_operator(crowd: Crowd) -> Values:
 
 
 def newcomers(crowd: Crowd, watch: FirstTimes) -> Values:
-    """Adds TrainingRuns, each at a moment that is drawn: seconds to the first call that is made, and until Ready."""
+    """Adds TrainingRuns, each at a moment that is drawn: seconds to the first call that is made, and until Ready.
+
+    Raises:
+        Untrue: No call is made because of one.
+    """
     stage, pause, called, done = crowd.stage, threading.Event(), list[float](), list[float]()
     seeded = stage.wire.order("seed", {"runs": crowd.sizes.newcomers, "owner": f"{KEY}-owner"})["runs"]
     for number, run in enumerate(seeded):
@@ -158,6 +162,8 @@ def newcomers(crowd: Crowd, watch: FirstTimes) -> Values:
         name, asked, began = f"newcomer-{number}", calls(stage.wire), time.monotonic()
         create_all(stage.kubectl.kubeconfig, stage.namespace, {name: run}, crowd.sizes.poll_seconds)
         while calls(stage.wire) == asked:
+            if time.monotonic() > began + crowd.sizes.patience_seconds:
+                raise Untrue(f"nothing is asked because of {name}")
             pause.wait(0.02)
         called.append(time.monotonic() - began)
         done.append(watch.wait_for(READY, [name], crowd.sizes.patience_seconds)[name] - began)

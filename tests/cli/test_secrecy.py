@@ -42,6 +42,7 @@ def by_a_library():
     except RuntimeError:
         logging.getLogger("library").warning("It goes on.", exc_info=True)
     logging.getLogger("kubernetes.client").error("Expected key user in /config/{'token': '%s'}", os.environ["PLANTED"])
+    logging.getLogger("opentelemetry.exporter.otlp").error("Failed to encode span batch: %s", os.environ["PLANTED"])
 
 async def by_our_own_log():
     import structlog
@@ -86,7 +87,8 @@ def test_every_failure_is_told_on_one_line_with_its_kind_and_place(ended: subpro
 
     # Task, callback, library twice, ours, task of another loop, and what ends the command.
     assert len(told) == 7
-    assert len(lines) == 9
+    assert len(lines) == 10
+    assert "Failed to encode span batch" in ended.stderr
     assert "RuntimeError" in ended.stderr
     assert "Expected key user in /config/" in ended.stderr
     assert "Task exception was never retrieved" in lines[0]

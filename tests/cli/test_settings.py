@@ -48,6 +48,10 @@ SETTINGS: dict[str, tuple[tuple[str, ...], dict[str, str], str]] = {
     "an address that is not this machine's": (("--metrics-address", "192.0.2.1:9090"), {}, "--metrics-address"),
     "an address that is a URL": (("--metrics-address", "http://127.0.0.1:9090"), {}, "--metrics-address"),
     "a floor of polls of nothing": (("--min-poll-seconds", "0"), {}, "--min-poll-seconds"),
+    "a floor of polls that is no number": (("--min-poll-seconds", "nan"), {}, "--min-poll-seconds"),
+    "a floor of polls for ever": (("--min-poll-seconds", "inf"), {}, "--min-poll-seconds"),
+    "a pace that is no number": (("--calls-per-second", "nan"), {}, "--calls-per-second"),
+    "a pace without end": (("--calls-per-second", "inf"), {}, "--calls-per-second"),
     "no calls at all": (("--calls-per-second", "0"), {}, "--calls-per-second"),
     "an option that does not exist": (("--colour",), {}, "--colour"),
 }

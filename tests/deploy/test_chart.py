@@ -84,6 +84,7 @@ def test_chart_and_overlay_make_the_same_objects(
         pytest.param({"watch": {"namespaces": [""]}}, "namespaces", id="an empty namespace, which would be all"),
         pytest.param({"clusterId": "a/b"}, "clusterId", id="a cluster's id with a slash"),
         pytest.param({"allowedWebhooks": ["https://x"]}, "allowedWebhooks", id="a webhook with a scheme"),
+        pytest.param({"callsPerSecond": 0.5}, "callsPerSecond", id="a pace that the operator would refuse"),
         pytest.param({"image": {"pullPolicy": "Sometimes"}}, "pullPolicy", id="a policy that there is not"),
         pytest.param(
             {"watch": {"ownNamespaceOnly": True, "namespaces": ["a"]}}, "exclude each other", id="two answers to one"
@@ -109,6 +110,7 @@ def test_settings_reach_the_operator_as_its_options(renderer: Renderer) -> None:
                 "allowedBaseUrls": ["https://tinker.example"],
                 "allowedWebhooks": ["hooks.example:8443", "*.example.com"],
                 "minPollSeconds": 5,
+                "callsPerSecond": 50,
             },
         )
     )
@@ -125,6 +127,7 @@ def test_settings_reach_the_operator_as_its_options(renderer: Renderer) -> None:
         "--allow-webhook=hooks.example:8443",
         "--allow-webhook=*.example.com",
         "--min-poll-seconds=5",
+        "--calls-per-second=50",
     ]
     assert {one.partition("=")[0] for one in found[1:]} <= options
 

@@ -16,7 +16,6 @@ pytestmark = pytest.mark.pure
 BOARD: dict[str, Any] = json.loads(DASHBOARD.read_text(encoding="utf-8"))
 PAGE = (DEPLOY.parent / "docs" / "metrics.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `(\w+)` \|[^|]+\|([^|]*)\|", PAGE, re.MULTILINE)
-ROWS = re.findall(r"^\| `(\w+)` \|[^|]+\|([^|]*)\|", PAGE, re.MULTILINE)
 LABELS = {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in ROWS}
 OF_PROMETHEUS = {"job", "instance", "le"}
 

@@ -1,13 +1,25 @@
 """The overlays of deploy/: rendered by kubectl, taken by the real API server, and asked for what they promise."""
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from tests.deploy.rendering import ACCOUNT, CLUSTER_WIDE, DEPLOY, ONE_NAMESPACE, Manifest, Name, kustomized, overlay
+from tests.deploy.rendering import (
+    ACCOUNT,
+    CLUSTER_WIDE,
+    DEPLOY,
+    ONE_NAMESPACE,
+    SHARDED,
+    Manifest,
+    Name,
+    kustomized,
+    overlay,
+)
+from tests.docs.shown_commands import commands
 from tests.e2e.stage import wait_for
 
 from playground.controlplane import ControlPlane
@@ -64,6 +76,20 @@ def test_one_command_is_all_it_takes_and_a_second_one_would_change_nothing(folde
     assert (different.returncode, different.stdout) == (0, "")
     assert may.stdout.strip() == "yes"
     assert elsewhere.stdout.strip() == ("yes" if folder == CLUSTER_WIDE else "no")
+
+
+@pytest.mark.parametrize("folder", [*OVERLAYS, pytest.param(SHARDED, id="sharded")])
+def test_the_way_back_is_all_of_it_but_the_kinds(folder: Path, kubectl: Kubectl) -> None:
+    """Older kinds would drop what a newer operator has written."""
+    (shown,) = [one for one in commands("docs/upgrade.md") if "apply" in one and "overlays" in one and " -l " in one]
+    selected = shlex.split(shown)[-2:]
+    kinds = [name for name in kustomized(kubectl, folder) if name[0] == "CustomResourceDefinition"]
+
+    answer = kubectl("apply", "-k", folder, *selected, "--dry-run=client", "--output=name")
+
+    assert len(kinds) == 2
+    assert len(answer.stdout.split()) == len(kustomized(kubectl, folder)) - len(kinds)
+    assert "customresourcedefinition" not in answer.stdout
 
 
 @pytest.mark.parametrize("folder", OVERLAYS)

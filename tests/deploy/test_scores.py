@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.deploy.rendering import ACCOUNT, CLUSTER_WIDE, DEPLOY, ONE_NAMESPACE, kustomized
+from tests.deploy.rendering import ACCOUNT, CLUSTER_WIDE, DEPLOY, ONE_NAMESPACE, SHARDED, kustomized
 from tests.deploy.test_chart import CHART, Values, charted, renderer
 
 from playground.errors import ComponentFailed, SourceUnavailable
@@ -26,6 +26,7 @@ __all__ = ["renderer"]
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]  # the first build takes minutes on a busy machine
 
 _BURSTS = "It sleeps most of the time; what it needs when a thousand runs are lost at once is a ceiling, not a share."
+_SPREAD = "topologySpreadConstraints spread it, and still run all of it on an only node."
 PASSED_OVER: Mapping[str, str] = {
     "container-resources": "Only the CPU limit is missing: it would throttle the renewal of the Lease.",
     "container-resource-requests-equal-limits": _BURSTS,
@@ -33,9 +34,21 @@ PASSED_OVER: Mapping[str, str] = {
     "container-memory-requests-equal-limits": _BURSTS,
     "container-image-pull-policy": "A tag is never moved, and a restart must not wait for a registry.",
     "container-ephemeral-storage-request-and-limit": "Its root cannot be written, and the one volume has a sizeLimit.",
-    "deployment-has-host-podantiaffinity": "topologySpreadConstraints spread it, and still run both on an only node.",
+    "deployment-has-host-podantiaffinity": _SPREAD,
 }
 """Checks that do not fit, each with the reason."""
+OF_SHARDS: Mapping[str, str] = {
+    **{check: why for check, why in PASSED_OVER.items() if not check.startswith("deployment-")},
+    "statefulset-has-host-podantiaffinity": _SPREAD,
+    "statefulset-has-servicename": "Nobody calls a Pod by its name, so there is no Service.",
+}
+"""Those of the overlay that has a StatefulSet."""
+OVERLAYS: Mapping[Path, Mapping[str, str]] = {
+    CLUSTER_WIDE: PASSED_OVER,
+    ONE_NAMESPACE: PASSED_OVER,
+    SHARDED: OF_SHARDS,
+}
+"""What is shipped, each with the checks that do not fit it."""
 
 
 @pytest.fixture(scope="session")
@@ -47,13 +60,13 @@ def scorer() -> Scorer:
         pytest.skip(f"the manifests were not judged: {why}")
 
 
-@pytest.mark.parametrize("folder", [CLUSTER_WIDE, ONE_NAMESPACE], ids=lambda it: it.name)
+@pytest.mark.parametrize("folder", OVERLAYS, ids=lambda it: it.name)
 def test_an_overlay_passes_every_check_that_fits(folder: Path, scorer: Scorer, kubectl: Kubectl) -> None:
     """And each that is passed over would be missed, so the list holds none too many."""
     found = scorer(yaml.safe_dump_all(kustomized(kubectl, folder).values()))
 
-    assert [one for one in found if one.check not in PASSED_OVER] == []
-    assert {one.check for one in found} == set(PASSED_OVER)
+    assert [one for one in found if one.check not in OVERLAYS[folder]] == []
+    assert {one.check for one in found} == set(OVERLAYS[folder])
 
 
 @pytest.mark.parametrize(
@@ -98,5 +111,5 @@ def test_what_cannot_be_read_is_told(scorer: Scorer) -> None:
 
 def test_the_folders_are_those_that_are_shipped() -> None:
     """A new overlay is judged, too."""
-    assert {it for it in (DEPLOY / "overlays").iterdir() if it.is_dir()} == {CLUSTER_WIDE, ONE_NAMESPACE}
+    assert {it for it in (DEPLOY / "overlays").iterdir() if it.is_dir()} == set(OVERLAYS)
     assert CHART.is_dir()

@@ -136,7 +136,7 @@ def test_the_front_page_leads_to_every_page() -> None:
     assert {target for target in links("docs/README.md") if "/" not in target} == pages
 
 
-@pytest.mark.pure
+@pytest.mark.http
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
 @pytest.mark.parametrize("page", ["README.md", ".github/CONTRIBUTING.md"])
 def test_make_has_what_is_shown(page: str) -> None:

@@ -1,12 +1,14 @@
 """What the budget lets out, what it holds back, and what it never hides; against a service that is one function."""
 
 import asyncio
+import selectors
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from tests.tinker.conftest import FakeTime, Script, until
 
 from tinker_operator.api.reasons import Reason
@@ -20,6 +22,7 @@ pytestmark = pytest.mark.pure
 Connect = Callable[..., TinkerClient]
 ONCE = RetryPolicy(max_attempts=1, total_seconds=10)
 FAILURES = 10
+ADDRESS = "https://tinker.test"
 RUNS = {"training_runs": [], "cursor": {"offset": 0, "limit": 100, "total_count": 0}}
 SOUND = httpx.Response(200, json={"status": "ok"})
 
@@ -192,18 +195,38 @@ async def test_a_poll_that_the_service_may_hold_open_is_no_failure_when_it_takes
 
 
 @pytest.mark.parametrize("status", [429, 503])
-async def test_a_pause_that_the_service_asks_for_is_kept_by_every_call(
-    connect: Connect, script: Callable[..., Script], time: FakeTime, status: int
+@pytest.mark.parametrize("asked", Lane)
+async def test_a_pause_that_the_service_asks_for_is_kept_by_every_call_and_by_beats_if_one_was_asked(
+    connect: Connect, script: Callable[..., Script], time: FakeTime, status: int, asked: Lane
 ) -> None:
     """In each lane: another call than the one that was told waits as long, and is sent then."""
-    client = connect(script(answer(status, **{"retry-after": "7"}), SOUND), retry=ONCE, budget=budget(time))
-    await fail(client, 1)
-    asked_at = time.now
     for lane in Lane:
+        service = script(answer(status, **{"retry-after": "7"}), SOUND)
+        client = connect(service, retry=ONCE, budget=budget(time))
+        with asked_in(asked):
+            await fail(client, 1)
+        asked_at = time.now
         with asked_in(lane):
             assert await client.healthz() == "ok"
-    assert 7 <= time.now - asked_at <= 7.5
-    assert len(time.slept) == 1
+        if lane is Lane.BEAT and asked is not Lane.BEAT:
+            assert time.now == asked_at
+        else:
+            assert 7 <= time.now - asked_at <= 7.5
+
+
+async def test_listings_that_are_asked_to_wait_for_minutes_delay_no_beat(
+    connect: Connect, script: Callable[..., Script], time: FakeTime
+) -> None:
+    """Each new call of a crowd is refused in its turn; a session must not be ended because of that."""
+    refusal = answer(429, **{"retry-after": "59"})
+    client = connect(script(*[refusal, SOUND] * 5), retry=ONCE, budget=budget(time))
+    for _ in range(5):
+        with asked_in(Lane.BULK):
+            await fail(client, 1)
+        with asked_in(Lane.BEAT):
+            assert await client.healthz() == "ok"
+        assert time.slept == []
+        time.now += 60
 
 
 async def test_a_pause_that_outlasts_the_call_is_told_at_once_and_is_not_for_ever(
@@ -299,25 +322,53 @@ async def test_a_place_is_waited_for_before_the_judgement(connect: Connect, time
     assert order == ["sent", "judged", "sent"]
 
 
-async def test_the_pace_is_kept_in_the_long_run_and_heartbeats_do_not_wait_for_it(
-    connect: Connect, script: Callable[..., Script], time: FakeTime
-) -> None:
+class Sleepless(selectors.SelectSelector):
+    """Time of an event loop that passes only while nobody has anything to do, and then at once."""
+
+    now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.now += timeout or 0.0
+        return super().select(0.0)
+
+
+def sleepless_loop() -> asyncio.AbstractEventLoop:
+    """Returns an event loop with such a time."""
+    selector = Sleepless()
+    loop = asyncio.SelectorEventLoop(selector)
+    loop.time = lambda: selector.now  # type: ignore[method-assign]
+    return loop
+
+
+def test_the_pace_is_kept_in_the_long_run_and_heartbeats_do_not_wait_for_it(time: FakeTime) -> None:
     """Two seconds' worth may go at once, then the pace holds; bulk leaves a quarter of it to the others."""
     noted = Noted()
-    client = connect(script(SOUND), budget=budget(time, noted, calls_per_second=100))
-    loop = asyncio.get_running_loop()
 
-    async def seconds(lane: Lane, calls: int) -> float:
-        began = loop.time()
+    async def seconds(client: TinkerClient, lane: Lane, calls: int) -> float:
+        began = asyncio.get_running_loop().time()
         with asked_in(lane):
             await asyncio.gather(*(client.healthz() for _ in range(calls)))
-        return loop.time() - began
+        return asyncio.get_running_loop().time() - began
 
-    assert await seconds(Lane.BULK, 165) >= 0.15
-    first = loop.time()
-    assert await seconds(Lane.ACT, 1) < 0.1, "what bulk left"
-    assert await seconds(Lane.ACT, 90) + (loop.time() - first) >= 0.1
-    assert await seconds(Lane.BEAT, 1) < 0.1
+    async def spent() -> dict[str, float]:
+        paced = budget(time, noted, calls_per_second=100)
+        carrier = httpx.MockTransport(lambda _: SOUND)
+        async with TinkerClient(ADDRESS, SecretStr("tml-of-tests"), carrier=carrier, budget=paced) as client:
+            return {
+                "more bulk than its share": await seconds(client, Lane.BULK, 165),
+                "what bulk left": await seconds(client, Lane.ACT, 55),
+                "more than is left": await seconds(client, Lane.ACT, 36),
+                "a beat": await seconds(client, Lane.BEAT, 1),
+            }
+
+    with asyncio.Runner(loop_factory=sleepless_loop) as runner:
+        took = runner.run(spent())
+    assert took == {
+        "more bulk than its share": pytest.approx(15 / 75, abs=0.02),
+        "what bulk left": pytest.approx(0, abs=0.02),
+        "more than is left": pytest.approx(0.36, abs=0.02),
+        "a beat": 0,
+    }
     assert [lane for lane, _ in noted.waits] == [Lane.BULK] * 165 + [Lane.ACT] * 91 + [Lane.BEAT]
 
 

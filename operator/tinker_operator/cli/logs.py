@@ -14,7 +14,7 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 
 from tinker_operator.engine.faults import described
 
-VALUES_BEGIN: Final = {"asyncio": "\n(", "kubernetes": "{", "opentelemetry": ","}
+VALUES_BEGIN: Final = {"asyncio": "\n(", "kubernetes": "{", "opentelemetry": ",:"}
 """By library: where its messages begin to show the values of variables and the content of files."""
 log = structlog.get_logger(__name__)
 

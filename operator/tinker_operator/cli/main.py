@@ -12,6 +12,7 @@ import click
 from tinker_operator.cli.download import download
 from tinker_operator.cli.export import export
 from tinker_operator.cli.logs import configure_logs, tell_of_fault
+from tinker_operator.cli.numbers import FiniteRange
 from tinker_operator.cli.settings import InvalidSettings, Settings
 from tinker_operator.controllers.composition import AddressUnusable, Deployment, run_operator
 from tinker_operator.engine.elector import LeadershipLost
@@ -71,14 +72,14 @@ def command() -> None:
 )
 @click.option(
     "--min-poll-seconds",
-    type=click.FloatRange(0.1, 3600),
+    type=FiniteRange(0.1, 3600),
     default=1.0,
     show_default=True,
     help="Floor of pollIntervalSeconds: an object that asks for less is looked at this often.",
 )
 @click.option(
     "--calls-per-second",
-    type=click.FloatRange(1, 10_000),
+    type=FiniteRange(1, 10_000),
     default=USUAL_PACE,
     show_default=True,
     help="Pace of calls to the service under one key; many at once may make up for a pause of two seconds.",

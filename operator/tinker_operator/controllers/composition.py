@@ -129,7 +129,7 @@ async def run_operator(deployment: Deployment, stop: asyncio.Event) -> None:
         CredentialsInvalid: There is no way to reach the API server.
     """
     telemetry, health = Telemetry(CollectorRegistry()), Health(time.monotonic)
-    telemetry.show_leading(lambda: health.leading, str(deployment.shard))
+    telemetry.show_leading(lambda: health.leading, deployment.shard)
     ProcessCollector(registry=telemetry.registry)
     exposition = await _exposed(deployment, telemetry.registry, health)
     try:

@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from tinker_operator.core.shards import WHOLE, Shard
 from tinker_operator.core.telemetry import STEPS, EventReason, Told
 from tinker_operator.engine.keys import ObjectKey
 
@@ -49,15 +50,18 @@ class Telemetry:
             registry=registry,
         )
 
-    def show_leading(self, leading: Callable[[], bool], shard: str = "0/1") -> None:
-        """Shows whether this replica leads.
+    def show_leading(self, leading: Callable[[], bool], shard: Shard = WHOLE) -> None:
+        """Shows whether this replica leads, and of how many shards one has to.
 
         Args:
             leading: Asked at each scrape.
             shard: Its share of the objects.
         """
         gauge = Gauge("tinker_operator_leading", "Whether this replica leads.", ("shard",), registry=self.registry)
-        gauge.labels(shard).set_function(lambda: float(leading()))
+        gauge.labels(str(shard)).set_function(lambda: float(leading()))
+        # A shard whose replicas are all gone shows nothing: only its neighbours can tell that it is missing.
+        shards = Gauge("tinker_operator_shards", "Shards that the objects are shared out to.", registry=self.registry)
+        shards.set(shard.count)
 
     def tell(self, key: ObjectKey, told: Told) -> None:
         """Counts and logs one thing that happened.

@@ -34,8 +34,8 @@ CLOSE_SECONDS: Final = 1.0
 """How long the end of the process waits for the last spans; a collector that does not answer must not hold it up."""
 CANCELLED: Final = "Cancelled"
 _REFUSED: Final = 400
-_REQUEST_ID: Final = re.compile(r"(?!tml-|eyJ)[\w.:-]{1,128}", re.ASCII)
-"""What is taken for the id of a request; never what has the form of a key."""
+_REQUEST_ID: Final = re.compile(r"(?!.*(?:tml-|eyJ))[\w.:-]{1,128}", re.ASCII)
+"""What is taken for the id of a request; never what has the form of a key in it."""
 
 
 class Traces:

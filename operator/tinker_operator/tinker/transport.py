@@ -31,6 +31,8 @@ M = TypeVar("M", bound=BaseModel)
 T = TypeVar("T")
 _MOST_FAULTS_NAMED: Final = 3
 _SHORTEST_ATTEMPT: Final = 1.0
+_LIMITS: Final = httpx.Limits(max_connections=200, max_keepalive_connections=20)
+"""More than the budget has places: who has one must not wait for a connection too, behind calls of another lane."""
 
 
 class Transport:
@@ -81,6 +83,7 @@ class Transport:
         self._http = httpx.AsyncClient(
             verify=trusted(ca_pem),
             timeout=httpx.Timeout(timeouts.attempt, connect=timeouts.connect),
+            limits=_LIMITS,
             headers={"User-Agent": f"tinker-operator/{version('tinker-operator')}", "Accept": "application/json"},
             transport=carrier,
             event_hooks=hooks(leave),

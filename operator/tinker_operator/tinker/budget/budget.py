@@ -71,6 +71,14 @@ class _Cause:
         return cls(error.reason, error.remedy)
 
 
+@dataclass(frozen=True, slots=True)
+class _Pause:
+    """Until when nothing is sent, and what asked for that."""
+
+    until: float
+    asked_by: _Cause
+
+
 class NoBudget:
     """Lets everything out at once."""
 
@@ -105,8 +113,8 @@ class Budget:
         self._pace = AsyncLimiter(max(1.0, burst), max(1.0, burst) / terms.calls_per_second)
         bulk = max(1.0, burst * BULK_SHARE)
         self._bulk_pace = AsyncLimiter(bulk, bulk / (terms.calls_per_second * BULK_SHARE))
-        self._not_before = -inf
-        self._asked_by = self._failure = _Cause.of(ServiceUnreachable(""))
+        self._failure = _Cause.of(ServiceUnreachable(""))
+        self._pauses = {lane: _Pause(-inf, self._failure) for lane in Lane}
 
     @asynccontextmanager
     async def reserved(self) -> AsyncIterator[None]:
@@ -168,13 +176,13 @@ class Budget:
         return answer
 
     async def _when_asked_to_come_back(self, seconds: float) -> float:
-        """Wait as long as the service asked any call of this connection to; give what is left of the time."""
-        until = self._keeper.monotonic() + seconds
-        while (wait := self._not_before - self._keeper.monotonic()) > 0:
-            if self._not_before >= until or _RESERVED.get() is self:
+        """Wait as long as the service asked for; give what is left of the time."""
+        lane, until = current_lane(), self._keeper.monotonic() + seconds
+        while (wait := (pause := self._pauses[lane]).until - self._keeper.monotonic()) > 0:
+            if pause.until >= until or _RESERVED.get() is self:
                 told = "The service asked for a pause of all calls, so this one was not sent"
-                raise self._held_back(told, self._asked_by, wait)
-            await self._keeper.sleep(wait + self._keeper.uniform(0.0, min(_SPREAD, until - self._not_before)))
+                raise self._held_back(told, pause.asked_by, wait)
+            await self._keeper.sleep(wait + self._keeper.uniform(0.0, min(_SPREAD, until - pause.until)))
         return until - self._keeper.monotonic()
 
     def _begun(self) -> bool:
@@ -193,8 +201,7 @@ class Budget:
         now = self._keeper.monotonic()
         if asks_all_to_wait(error):
             pause = min(LONGEST_PAUSE, getattr(error, "retry_after", None) or 0.0)
-            if now + pause > self._not_before:
-                self._not_before, self._asked_by = now + pause, _Cause.of(error)
+            self._heed(_Pause(now + pause, _Cause.of(error)))
         if is_failure(error, patient=patient):
             self._failure = _Cause.of(error)
             self.breaker.failed(now, probe=probe)
@@ -204,6 +211,12 @@ class Budget:
             self.breaker.abandoned(probe=probe)
         unusable = isinstance(error, NoAnswer | UntrustedAnswer | ServerFault)
         self._tell(Outcome.FAILED if unusable else Outcome.ANSWERED)
+
+    def _heed(self, asked: _Pause) -> None:
+        """Have every lane wait; beats only if a beat was asked to: a crowd of others is asked again and again."""
+        for lane, kept in self._pauses.items():
+            if asked.until > kept.until and (lane is not Lane.BEAT or current_lane() is Lane.BEAT):
+                self._pauses[lane] = asked
 
     def _tell(self, outcome: Outcome) -> None:
         if self._watch is not None:
@@ -227,6 +240,6 @@ def is_failure(error: TinkerError, *, patient: bool) -> bool:
 
 
 def asks_all_to_wait(error: TinkerError) -> bool:
-    """Say whether a refusal speaks for every call of the connection: 429, and 503 with a time."""
+    """Say whether a refusal speaks for more than its own call: 429, and 503 with a time."""
     unavailable = isinstance(error, ServerFault) and error.status == HTTPStatus.SERVICE_UNAVAILABLE
     return (isinstance(error, RateLimited) or unavailable) and bool(getattr(error, "retry_after", None))

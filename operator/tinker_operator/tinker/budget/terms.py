@@ -11,7 +11,7 @@ from tinker_operator.tinker.budget.lanes import Lane
 
 USUAL_PACE: Final = 200.0
 """Calls a second, in the long run."""
-_ROOM: Final = MappingProxyType({Lane.LOOK: 4, Lane.ACT: 32, Lane.BULK: 24, Lane.BEAT: 16})
+_ROOM: Final = MappingProxyType({Lane.LOOK: 4, Lane.ACT: 32, Lane.BULK: 24, Lane.BEAT: 64})
 
 
 class Outcome(StrEnum):
