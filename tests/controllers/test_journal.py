@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from tinker_operator.api.meta import Condition
 from tinker_operator.api.recovery_status import InFlightRecovery, RecoveryStatus
 from tinker_operator.api.run_status import TrainingRunStatus
 from tinker_operator.controllers.held_up import HeldUp
@@ -67,6 +68,26 @@ async def test_what_is_not_kept_is_taken_back_and_the_round_waits() -> None:
     with pytest.raises(HeldUp, match="apply crds/ too"):
         await write(desk, obj)
     assert desk.written[1:] == [obj["status"]]
+
+
+async def test_what_was_seen_is_not_taken_back() -> None:
+    """The service flags the run, whatever becomes of the attempt; Ready says what it said."""
+
+    def said(kind: str, status: str, reason: str) -> dict[str, Any]:
+        moment = "2026-01-01T00:00:00Z"
+        told = {"type": kind, "status": status, "reason": reason, "message": "It is so.", "lastTransitionTime": moment}
+        return {**told, "observedGeneration": 1}
+
+    ready, well, lost = said("Ready", "True", "Live"), said("Corrupted", "False", "NotCorrupted"), "RunCorrupted"
+    desk, obj = Desk(frozenset({"inFlight"})), run(attempt=0, recovery={"attempt": 0}, conditions=[ready, well])
+    seen = Condition.model_validate(said("Corrupted", "True", lost))
+    with pytest.raises(HeldUp):
+        await write_run_status(cast("Shell", desk), KEY, obj, INTENT.model_copy(update={"conditions": (seen,)}))
+
+    assert [(one["type"], one["reason"]) for one in desk.written[1]["conditions"]] == [
+        ("Ready", "Live"),
+        ("Corrupted", lost),
+    ]
 
 
 async def test_what_is_not_a_journal_may_be_dropped() -> None:

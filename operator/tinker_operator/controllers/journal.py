@@ -3,8 +3,11 @@
 Both controllers ask here after each write; without this an operator would repeat for ever what it cannot remember.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from tinker_operator.api.meta import to_wire
-from tinker_operator.api.reasons import Reason
+from tinker_operator.api.reasons import ConditionType, Reason
 from tinker_operator.api.run_status import TrainingRunStatus
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.controllers.held_up import HeldUp
@@ -46,8 +49,15 @@ async def write_run_status(shell: Shell, key: ObjectKey, obj: KubeObject, status
         return  # deleted meanwhile, and perhaps made anew: what is there now is not what was written
     if _journal(stored.status) == _journal(status):
         return
-    await shell.reporter.write(TRAINING_RUNS, key, there, obj.get("status") or {})
+    await shell.reporter.write(TRAINING_RUNS, key, there, _taken_back(obj.get("status") or {}, to_wire(status)))
     raise HeldUp(f"The API server does not keep all of status, so nothing is restored or made. {_REMEDY}")
+
+
+def _taken_back(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """What stood before, but for what is seen: that the run is corrupted holds though nothing is done about it."""
+    seen = {one["type"]: one for one in after["conditions"] if one["type"] == ConditionType.CORRUPTED}
+    told = before.get("conditions")
+    return {**before, "conditions": [seen.get(one["type"], one) for one in told]} if told else dict(before)
 
 
 def _journal(status: TrainingRunStatus) -> tuple[object, ...]:
