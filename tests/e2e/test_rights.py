@@ -38,7 +38,7 @@ def test_it_serves_what_it_may_and_says_once_what_is_missing(limited: Stage) -> 
 
     (line,) = [line for line in told(limited.operator) if "trainer_jobs_not_watched" in line]
     assert "Grant the verb 'list' on 'jobs' of API group 'batch'" in line
-    assert not [line for line in told(limited.operator) if "refused" in line or "attempt" in line]
+    assert not [line for line in told(limited.operator) if "refused" in line or "Request attempt" in line]
 
 
 def test_with_what_deploy_grants_nothing_is_missing(stage: Stage) -> None:
