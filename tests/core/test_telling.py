@@ -14,7 +14,7 @@ from tinker_operator.core.inventory import Inventory
 from tinker_operator.core.run_plan import SILENT_SECONDS, RunPlan, plan_run
 from tinker_operator.core.run_status import next_run_status
 from tinker_operator.core.seen import RunSeen
-from tinker_operator.core.world import Answer, Fault, HandOverSeen, Performed, WriteHandOver
+from tinker_operator.core.world import Answer, Fault, HandOverSeen, Performed, Question, ReadHandOver, WriteHandOver
 
 pytestmark = pytest.mark.pure
 
@@ -128,12 +128,17 @@ def test_a_successor_that_is_not_listed_is_told_of() -> None:
 @pytest.mark.parametrize("refused", ["forbidden", "foreign"])
 def test_a_hand_over_that_is_refused_for_good_is_told_once(refused: str) -> None:
     """Status does not go back and forth between what is to come and why it cannot."""
-    game = new()
     answers: dict[str, Answer] = {
         "forbidden": Fault(Reason.KUBERNETES_FAULT, "Leave is missing. Grant it.", needs_user=True),
         "foreign": HandOverSeen("somebody else's", foreign=True),
     }
-    game.service.answer = lambda _question: answers[refused]  # type: ignore[method-assign]  # nothing else is asked here
+
+    class Refusing(FakeService):
+        def answer(self, question: Question) -> Answer:
+            return answers[refused] if isinstance(question, ReadHandOver) else super().answer(question)
+
+    game = Playing(training_run(), Refusing())
+    game.service.add_run(FIRST, 10)
     game.look()
     for _ in range(10):
         game.round()
