@@ -7,22 +7,18 @@ control plane is, and go.sum ships with it.
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from playground.build import Product, build, build_key
-from playground.cache import Cache
-from playground.errors import ComponentFailed
+from playground.build import Product
+from playground.own_program import ask_own, find_own
 from playground.progress import Reporter
 from playground.settings import Settings
 
-_PROGRAM = "helm-render"
-_PRODUCT = Product(_PROGRAM, (), "a renderer of Helm charts", "about two minutes on two cores, once")
-_SECONDS = 60.0
+_PRODUCT = Product("helm-render", (), "a renderer of Helm charts", "about two minutes on two cores, once")
 
 
 def source_folder() -> Path:
@@ -53,12 +49,7 @@ class Renderer:
         """
         command: list[str | Path] = [self.program, chart, "tinker-operator", namespace]
         given = json.dumps(dict(values or {}))
-        answer = subprocess.run(  # noqa: S603 -- our own program
-            command, input=given, capture_output=True, text=True, check=False, timeout=_SECONDS
-        )
-        if answer.returncode != 0:
-            raise ComponentFailed(answer.stderr.strip(), "Correct the values, or the chart.")
-        return answer.stdout
+        return ask_own(command, given, "Correct the values, or the chart.")
 
 
 def find_renderer(settings: Settings, reporter: Reporter) -> Renderer:
@@ -72,6 +63,4 @@ def find_renderer(settings: Settings, reporter: Reporter) -> Renderer:
         SourceUnavailable: It cannot be built here.
         BadSetting: The cache cannot be made.
     """
-    sources, cache = source_folder(), Cache(settings.cache, reporter, (_PROGRAM,))
-    name = f"helm-{build_key(settings, sources)}"
-    return Renderer(cache.entry(name, lambda at: build(settings, reporter, sources, at, _PRODUCT)) / _PROGRAM)
+    return Renderer(find_own(settings, reporter, source_folder(), _PRODUCT, "helm"))

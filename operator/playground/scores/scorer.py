@@ -7,22 +7,18 @@ into the cache, as the control plane is, and go.sum ships with it.
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from playground.build import Product, build, build_key
-from playground.cache import Cache
-from playground.errors import ComponentFailed
+from playground.build import Product
+from playground.own_program import ask_own, find_own
 from playground.progress import Reporter
 from playground.settings import Settings
 
-_PROGRAM = "manifest-score"
-_PRODUCT = Product(_PROGRAM, (), "a judge of manifests", "about a minute on two cores, once")
-_SECONDS = 60.0
+_PRODUCT = Product("manifest-score", (), "a judge of manifests", "about a minute on two cores, once")
 _ALL_OK = 10
 
 
@@ -63,12 +59,7 @@ class Scorer:
             ComponentFailed: They cannot be read; the message is that of kube-score.
         """
         command: list[str | Path] = [self.program, f"v{self.version}"]
-        answer = subprocess.run(  # noqa: S603 -- our own program
-            command, input=manifests, capture_output=True, text=True, check=False, timeout=_SECONDS
-        )
-        if answer.returncode != 0:
-            raise ComponentFailed(answer.stderr.strip(), "Correct the manifests.")
-        return tuple(_flaws(json.loads(answer.stdout) or []))
+        return tuple(_flaws(json.loads(ask_own(command, manifests, "Correct the manifests.")) or []))
 
 
 def _flaws(objects: list[dict[str, Any]]) -> Iterator[Flaw]:
@@ -95,7 +86,4 @@ def find_scorer(settings: Settings, reporter: Reporter) -> Scorer:
         SourceUnavailable: It cannot be built here.
         BadSetting: The cache cannot be made.
     """
-    sources, cache = source_folder(), Cache(settings.cache, reporter, (_PROGRAM,))
-    name = f"scores-{build_key(settings, sources)}"
-    program = cache.entry(name, lambda at: build(settings, reporter, sources, at, _PRODUCT)) / _PROGRAM
-    return Scorer(program, settings.minor)
+    return Scorer(find_own(settings, reporter, source_folder(), _PRODUCT, "scores"), settings.minor)
