@@ -39,8 +39,8 @@ def test_the_older_one_has_the_run(store: Store) -> None:
     young = put(store, "young", 2, "r")
     old = put(store, "old", 1, "r")
 
-    assert claims.older_than(old) is None
-    assert claims.older_than(young) == "team/old"
+    assert claims.had_by(old) is None
+    assert claims.had_by(young) == "team/old"
 
 
 def test_of_the_same_age_the_name_decides(store: Store) -> None:
@@ -48,7 +48,7 @@ def test_of_the_same_age_the_name_decides(store: Store) -> None:
     claims = Claims(store)
     keys = [put(store, name, 1, "r") for name in ("b", "a")]
 
-    assert [claims.older_than(key) for key in keys] == ["team/a", None]
+    assert [claims.had_by(key) for key in keys] == ["team/a", None]
 
 
 def test_naming_a_run_is_not_having_it(store: Store) -> None:
@@ -57,7 +57,7 @@ def test_naming_a_run_is_not_having_it(store: Store) -> None:
     put(store, "blind", 1)
     young = put(store, "young", 2, "r")
 
-    assert claims.older_than(young) is None
+    assert claims.had_by(young) is None
 
 
 def test_the_successor_and_the_lost_run_both_belong_to_the_lineage(store: Store) -> None:
@@ -66,8 +66,8 @@ def test_the_successor_and_the_lost_run_both_belong_to_the_lineage(store: Store)
     put(store, "old", 1, "r", "successor")
     late, thief = put(store, "late", 2), put(store, "thief", 2, names="successor")
 
-    assert claims.older_than(late) == "team/old"
-    assert claims.older_than(thief) == "team/old"
+    assert claims.had_by(late) == "team/old"
+    assert claims.had_by(thief) == "team/old"
 
 
 def restoring(store: Store, name: str, day: int) -> ObjectKey:
@@ -85,8 +85,8 @@ def test_who_has_gone_on_from_a_run_has_it_though_another_is_older(store: Store)
     young = put(store, "young", 2, "r", "successor")
     old = put(store, "old", 1, "r")
 
-    assert claims.older_than(old) == "team/young"
-    assert claims.older_than(young) is None
+    assert claims.had_by(old) == "team/young"
+    assert claims.had_by(young) is None
 
 
 def test_who_restores_a_run_has_it_though_another_is_older(store: Store) -> None:
@@ -94,8 +94,8 @@ def test_who_restores_a_run_has_it_though_another_is_older(store: Store) -> None
     claims = Claims(store)
     old, young = put(store, "old", 1, "r"), restoring(store, "young", 2)
 
-    assert claims.older_than(old) == "team/young"
-    assert claims.older_than(young) is None
+    assert claims.had_by(old) == "team/young"
+    assert claims.had_by(young) is None
 
 
 def test_two_that_find_each_other_restoring_both_let_go(store: Store) -> None:
@@ -103,8 +103,8 @@ def test_two_that_find_each_other_restoring_both_let_go(store: Store) -> None:
     claims = Claims(store)
     old, young = restoring(store, "old", 1), restoring(store, "young", 2)
 
-    assert claims.older_than(old) == "team/young"
-    assert claims.older_than(young) == "team/old"
+    assert claims.had_by(old) == "team/young"
+    assert claims.had_by(young) == "team/old"
 
 
 def test_a_claim_ends_when_the_older_one_follows_another_run(store: Store) -> None:
@@ -114,7 +114,7 @@ def test_a_claim_ends_when_the_older_one_follows_another_run(store: Store) -> No
     young = put(store, "young", 2, "r")
     put(store, "old", 1, "other", names="other", version=2)
 
-    assert claims.older_than(young) is None
+    assert claims.had_by(young) is None
 
 
 def test_a_deleted_object_claims_nothing(store: Store) -> None:
@@ -126,5 +126,5 @@ def test_a_deleted_object_claims_nothing(store: Store) -> None:
     assert stored is not None
     store.discard(TRAINING_RUNS.kind, stored)
 
-    assert claims.older_than(young) is None
-    assert claims.older_than(old) is None
+    assert claims.had_by(young) is None
+    assert claims.had_by(old) is None

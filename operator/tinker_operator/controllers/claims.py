@@ -24,7 +24,7 @@ class Claims:
         self._by_run: dict[str, set[ObjectKey]] = {}
         store.listen(self._on_change)
 
-    def older_than(self, key: ObjectKey) -> str | None:
+    def had_by(self, key: ObjectKey) -> str | None:
         """Returns the other TrainingRun that has a run of this one, as namespace/name; None for none."""
         mine = self._store.get(key)
         if mine is None:
@@ -69,7 +69,8 @@ def _left(obj: KubeObject | None) -> frozenset[str]:
 
 def _restoring(obj: KubeObject | None) -> frozenset[str]:
     in_flight = (((obj or {}).get("status") or {}).get("recovery") or {}).get("inFlight") or {}
-    return frozenset(run_id for run_id in (in_flight.get("fromTrainingRunId"),) if run_id)
+    run_id = in_flight.get("fromTrainingRunId")
+    return frozenset({run_id} if run_id else ())
 
 
 def _age(obj: KubeObject | None) -> str:

@@ -75,7 +75,7 @@ def _seen(shell: Shell, run: TrainingRun) -> RunSeen:
     unknown = inventory.doubt is None and not inventory.knows(followed(run))  # a doubt has a look of its own ahead
     if asks_again(run) or unknown:
         shell.poller.soon(account_of(run))
-    claimed = shell.claims.older_than(key_of_run(run))
+    claimed = shell.claims.had_by(key_of_run(run))
     policies = tuple(checkpoint_policies(shell.store, run.metadata.namespace))
     unread = is_undecided(run, policies, unread_schedules(shell.store))
     waited = shell.arrivals.waited_seconds(run.metadata.uid)
