@@ -29,67 +29,80 @@ def kind_of(key: ObjectKey) -> Hashable:
 
 
 class GroupedTurns(RuleBasedStateMachine):
-    """Keys come, are hastened, taken and given back in any order; a list beside it says what must be so."""
+    """Keys come, are hastened, taken and given back, and change groups, in any order; a list beside it says the rest.
+
+    A key counts for the group that was its own when it came, or was last hastened, as long as it waits or is in work.
+    """
 
     @initialize(room=st.integers(min_value=1, max_value=4))
     def begin(self, room: int) -> None:
         self.room = room
-        self.turns = Turns(namespace_of, kind_of, room)
-        self.waiting: dict[ObjectKey, Priority] = {}
-        self.taken: list[ObjectKey] = []
-        self.allowed = 0
+        self.groups = {kind: kind for kind in ("slow", "sound")}
+        self.turns = Turns(namespace_of, lambda key: self.groups[key.kind], room)
+        self.waiting: dict[ObjectKey, tuple[Priority, str]] = {}
+        self.taken: dict[ObjectKey, str] = {}
+        self.looks = 0
 
     @rule(key=KEYS, priority=PRIORITIES)
     def come(self, key: ObjectKey, priority: Priority) -> None:
-        if key in self.waiting:
-            self.turns.hasten(key, priority)
-            self.waiting[key] = priority
-        elif key not in self.taken:
-            self.allowed += self.turns.put(key, priority)
-            self.waiting[key] = priority
+        if key in self.taken:
+            return
+        (self.turns.hasten if key in self.waiting else self.turns.put)(key, priority)
+        self.waiting[key] = (priority, self.groups[key.kind])
+        self.looks += 1
 
-    @precondition(lambda self: self.allowed)
+    @rule(kind=st.sampled_from(["slow", "sound"]), group=st.sampled_from(["slow", "sound", "a third"]))
+    def its_group_becomes_another(self, kind: str, group: str) -> None:
+        self.groups[kind] = group
+
+    @precondition(lambda self: self.looks)
     @rule()
     def take(self) -> None:
-        free = {key for key in self.waiting if self.busy()[key.kind] < self.room}
+        free = self.free()
         key = self.turns.take()
-        self.allowed -= 1
+        self.looks -= 1
 
+        if key is None:
+            assert not free, "nothing is found only when nothing can be taken"
+            return
         assert key in free, "a key that waits, of a group that has room"
-        assert self.waiting[key] == min(self.waiting[one] for one in free), "the most urgent of them"
-        del self.waiting[key]
-        self.taken.append(key)
+        assert self.waiting[key][0] == min(self.waiting[one][0] for one in free), "the most urgent of them"
+        self.taken[key] = self.waiting.pop(key)[1]
 
     @precondition(lambda self: self.taken)
     @rule(which=st.integers(min_value=0))
     def give_back(self, which: int) -> None:
-        self.allowed += self.turns.give_back(self.taken.pop(which % len(self.taken)))
+        key = list(self.taken)[which % len(self.taken)]
+        self.turns.give_back(key)
+        del self.taken[key]
+        self.looks += 1
 
     @invariant()
     def no_group_has_more_than_its_room(self) -> None:
-        assert all(busy <= self.room for busy in self.busy().values())
+        assert all(busy <= self.room for busy in Counter(self.taken.values()).values())
         assert self.turns.taken == len(self.taken)
 
     @invariant()
-    def whoever_can_be_taken_is_told_of(self) -> None:
-        """So many, no more and no fewer: one more would hand out what is not there, one fewer would lose a key."""
-        crowd = Counter(key.kind for key in self.waiting)
-        assert self.allowed == sum(min(count, self.room - self.busy()[kind]) for kind, count in crowd.items())
-        assert {key: self.turns.priority_of(key) for key in self.waiting} == self.waiting
+    def whoever_can_be_taken_is_looked_for(self) -> None:
+        """One look less than can be taken would leave a key waiting beside idle workers."""
+        busy, crowd = Counter(self.taken.values()), Counter(group for _, group in self.waiting.values())
+        assert self.looks >= sum(min(count, self.room - busy[group]) for group, count in crowd.items())
+        assert {key: self.turns.priority_of(key) for key in self.waiting} == {k: p for k, (p, _) in self.waiting.items()}
         assert len(self.turns) == len(self.waiting)
 
-    def busy(self) -> Counter[str]:
-        return Counter(key.kind for key in self.taken)
+    def free(self) -> set[ObjectKey]:
+        busy = Counter(self.taken.values())
+        return {key for key, (_, group) in self.waiting.items() if busy[group] < self.room}
 
     def teardown(self) -> None:
         """Everything that waits is served in the end."""
         for _ in range(len(self.waiting) + len(self.taken)):
-            while self.allowed and self.waiting:
+            while self.looks:
                 self.take()
             if self.taken:
                 self.give_back(0)
-            self.whoever_can_be_taken_is_told_of()
-        assert (self.waiting, self.taken) == ({}, [])
+            self.whoever_can_be_taken_is_looked_for()
+        assert (self.waiting, self.taken) == ({}, {})
 
 
 TestGroupedTurns = GroupedTurns.TestCase
@@ -100,14 +113,30 @@ def test_keys_that_stood_aside_come_in_turns_of_their_namespaces() -> None:
     turns = Turns(namespace_of, lambda _: "one group", 1)
     crowd = [ObjectKey("Widget", "crowded", str(number)) for number in range(3)]
     lone = ObjectKey("Widget", "quiet", "one")
-    told = [turns.put(key, Priority.CHANGED) for key in (*crowd, lone)]
-    order = [turns.take()]
-    while len(order) < 4:
-        assert turns.give_back(order[-1])
-        order.append(turns.take())
+    for key in (*crowd, lone):
+        turns.put(key, Priority.CHANGED)
+    order = list[ObjectKey]()
+    while (key := turns.take()) is not None:
+        assert turns.take() is None, "the group has room for one"
+        turns.give_back(key)
+        order.append(key)
 
-    assert told == [True, False, False, False]
     assert order == [crowd[0], lone, *crowd[1:]]
+
+
+def test_keys_whose_group_has_become_another_are_hastened_into_it() -> None:
+    """Otherwise those that follow would have the room of the new group, and overtake what is more urgent."""
+    groups = {"the group": "as it was called before its connection was known"}
+    turns = Turns(namespace_of, lambda _: groups["the group"], 1)
+    first, second, third = (ObjectKey("Widget", "n", name) for name in "abc")
+    turns.put(first, Priority.RESYNC)
+    turns.put(second, Priority.RESYNC)
+    assert (turns.take(), turns.take()) == (first, None)
+    groups["the group"] = "the connection"
+    turns.hasten(second, Priority.REMOTE)
+    turns.put(third, Priority.POLL)
+
+    assert (turns.take(), turns.take()) == (second, None)
 
 
 @pytest.mark.parametrize("room", [1, 8, 32])

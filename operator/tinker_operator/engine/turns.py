@@ -29,7 +29,7 @@ class Turns:
 
     Args:
         lane: What takes turns within a priority.
-        group: What of which only so many may be taken at once. Asked once for each wait of a key.
+        group: What of which only so many may be taken at once. Asked when a key comes, and anew when it is hastened.
         room: How many of a group.
     """
 
@@ -41,7 +41,6 @@ class Turns:
         self._aside: dict[Hashable, _Lines] = {}
         self._waiting: dict[ObjectKey, tuple[Priority, Hashable]] = {}
         self._taken: dict[ObjectKey, Hashable] = {}
-        self._crowd: Counter[Hashable] = Counter()
         self._busy: Counter[Hashable] = Counter()
 
     def __len__(self) -> int:
@@ -62,53 +61,45 @@ class Turns:
         """Whether a key was taken and not given back."""
         return key in self._taken
 
-    def put(self, key: ObjectKey, priority: Priority) -> bool:
-        """Have a key wait that neither waits nor is taken; tell whether one more can be taken now than before."""
-        group = self._group(key)
-        has_room = self._crowd[group] < self._room - self._busy[group]
-        self._waiting[key] = (priority, group)
-        self._crowd[group] += 1
+    def put(self, key: ObjectKey, priority: Priority) -> None:
+        """Have a key wait that neither waits nor is taken."""
+        self._waiting[key] = (priority, self._group(key))
         self._open.push(key, priority)
-        return has_room
 
     def hasten(self, key: ObjectKey, priority: Priority) -> None:
-        """Give a key that waits a new priority."""
-        former, group = self._waiting[key]
+        """Give a key that waits a new priority, in the group that is its by now."""
+        former, group = self._waiting.pop(key)
         if not self._open.discard(key, former):
             self._aside[group].discard(key, former)
-        self._waiting[key] = (priority, group)
-        self._open.push(key, priority)
+            self._forget_if_empty(group)
+        self.put(key, priority)
 
-    def take(self) -> ObjectKey:
-        """Take the next key. Only to be asked as often as `put` and `give_back` told of one more."""
-        while True:
-            key, priority = self._open.pop()
+    def take(self) -> ObjectKey | None:
+        """Take the next key; None when none waits of whose group there is room for one more."""
+        while (found := self._open.pop()) is not None:
+            key, priority = found
             group = self._waiting[key][1]
             if self._busy[group] < self._room:
-                break
+                del self._waiting[key]
+                self._busy[group] += 1
+                self._taken[key] = group
+                return key
             self._aside.setdefault(group, _Lines(self._lane)).push(key, priority)
-        del self._waiting[key]
-        self._crowd[group] -= 1
-        self._busy[group] += 1
-        self._taken[key] = group
-        return key
+        return None
 
-    def give_back(self, key: ObjectKey) -> bool:
-        """Make room where a key was taken; tell whether one more can be taken now than before."""
+    def give_back(self, key: ObjectKey) -> None:
+        """Make room where a key was taken, and bring the most urgent one back that stood aside for want of it."""
         group = self._taken.pop(key)
-        had_more = self._crowd[group] > self._room - self._busy[group]
         self._busy[group] -= 1
-        self._call_in(group)
-        if not self._busy[group] and not self._crowd[group]:
-            del self._busy[group], self._crowd[group]
-        return had_more
-
-    def _call_in(self, group: Hashable) -> None:
-        """Bring the most urgent key of a group back that had to stand aside."""
+        if not self._busy[group]:
+            del self._busy[group]
         aside = self._aside.get(group)
-        if aside:
-            self._open.push(*aside.pop())
-        if aside is not None and not aside:
+        if aside is not None and (found := aside.pop()) is not None:
+            self._open.push(*found)
+            self._forget_if_empty(group)
+
+    def _forget_if_empty(self, group: Hashable) -> None:
+        if not self._aside[group]:
             del self._aside[group]
 
 
@@ -127,8 +118,8 @@ class _Lines:
     def discard(self, key: ObjectKey, priority: Priority) -> bool:
         return self._lines[priority].discard(key)
 
-    def pop(self) -> tuple[ObjectKey, Priority]:
-        return next((line.pop(), priority) for priority, line in self._lines.items() if line)
+    def pop(self) -> tuple[ObjectKey, Priority] | None:
+        return next(((line.pop(), priority) for priority, line in self._lines.items() if line), None)
 
 
 class _FairLine:

@@ -74,7 +74,7 @@ class WorkQueue:
         self._again: dict[ObjectKey, Priority] = {}
         self._later = Timetable()
         self._failures: Counter[ObjectKey] = Counter()
-        self._available = asyncio.Semaphore(0)
+        self._looks = asyncio.Semaphore(0)
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
@@ -102,11 +102,13 @@ class WorkQueue:
         if self._turns.is_taken(key):
             self._again[key] = min(priority, self._again.get(key, priority))
         elif known is None:
-            self._allow(more=self._turns.put(key, priority))
+            self._turns.put(key, priority)
+            self._look_again()
             if self._watch is not None:
                 self._watch.added(key)
         elif priority < known:
             self._turns.hasten(key, priority)
+            self._look_again()
 
     def add_after(self, key: ObjectKey, seconds: float, priority: Priority = Priority.POLL) -> None:
         """Add a key when some time has passed. Of several times set for one key, the earliest counts.
@@ -147,8 +149,10 @@ class WorkQueue:
 
     async def get(self) -> ObjectKey:
         """The next key, as soon as there is one. It is the caller's alone until `done`."""
-        await self._available.acquire()
-        key = self._turns.take()
+        key = None
+        while key is None:
+            await self._looks.acquire()
+            key = self._turns.take()
         if self._watch is not None:
             self._watch.taken(key)
         return key
@@ -161,13 +165,14 @@ class WorkQueue:
         """
         if not self._turns.is_taken(key):
             raise ValueError(f"{key} is not in work")
-        self._allow(more=self._turns.give_back(key))
+        self._turns.give_back(key)
+        self._look_again()
         if key in self._again:
             self.add(key, self._again.pop(key))
 
-    def _allow(self, *, more: bool) -> None:
-        if more:
-            self._available.release()
+    def _look_again(self) -> None:
+        """Whatever lets one more key be taken allows one more look for it; a look that finds none costs little."""
+        self._looks.release()
 
     def _set_timer(self) -> None:
         if self._timer is not None:
