@@ -5,7 +5,10 @@ import signal
 from typing import Any
 
 import pytest
-from tests.e2e.stage import Stage, wait_for
+from tests.bench.crowd import collection
+from tests.bench.first_times import FirstTimes
+from tests.bench.outcome import Untrue
+from tests.e2e.stage import DEADLINE_SECONDS, Stage, wait_for
 
 pytestmark = pytest.mark.cluster
 
@@ -195,6 +198,21 @@ def test_at_rest_nothing_is_written(stage: Stage) -> None:
     stage.wait_polls(6)
 
     assert [*stage.versions(*BOTH), *stage.events()] == before
+
+
+def test_before_the_first_look_a_new_object_is_told_nothing(stage: Stage) -> None:
+    """Not even the counts of what never happened: ten thousand new objects would be written to once more."""
+    run, _ = stage.trained_run()
+    stage.wire.fault("latency", delay=1.0, route="GET /api/v1/training_runs")
+    states = {
+        "told nothing": lambda obj: "attempt" in obj.get("status", {}) and not obj["status"].get("conditions"),
+        "told its run": lambda obj: obj.get("status", {}).get("trainingRunId") == run,
+    }
+    with FirstTimes(stage.kubectl, collection(stage.namespace), states) as watch:
+        stage.apply(stage.training_run({"run": {"trainingRunId": run}}))
+        watch.wait_for("told its run", ["sft"], 4 * DEADLINE_SECONDS)
+        with pytest.raises(Untrue):
+            watch.wait_for("told nothing", ["sft"], seconds=0)
 
 
 def test_a_restart_of_the_operator_writes_nothing(stage: Stage) -> None:

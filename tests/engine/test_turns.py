@@ -87,7 +87,9 @@ class GroupedTurns(RuleBasedStateMachine):
         """One look less than can be taken would leave a key waiting beside idle workers."""
         busy, crowd = Counter(self.taken.values()), Counter(group for _, group in self.waiting.values())
         assert self.looks >= sum(min(count, self.room - busy[group]) for group, count in crowd.items())
-        assert {key: self.turns.priority_of(key) for key in self.waiting} == {k: p for k, (p, _) in self.waiting.items()}
+        assert {key: self.turns.priority_of(key) for key in self.waiting} == {
+            k: p for k, (p, _) in self.waiting.items()
+        }
         assert len(self.turns) == len(self.waiting)
 
     def free(self) -> set[ObjectKey]:

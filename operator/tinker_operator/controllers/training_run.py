@@ -56,7 +56,8 @@ async def reconcile_training_run(shell: Shell, key: ObjectKey) -> float | None:
     plan = await _planned(shell, run, obj, now)
     performed = await _act(shell, run, plan.plan.actions)
     status = next_run_status(run, plan, performed, shell.clock())
-    await write_run_status(shell, key, obj, status)
+    if status is not run.status:  # what is silent writes not even what stands in no status yet
+        await write_run_status(shell, key, obj, status)
     shell.reporter.tell(key, obj, run_events(run.status, status))
     fault = outcome_fault(performed) or plan.decision.fault
     return settled(requeue(plan.plan, performed), fault)

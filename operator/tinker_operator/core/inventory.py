@@ -5,14 +5,21 @@ twice in a row, and one listing without a run does not prove that the run is gon
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
+from operator import attrgetter
 
 from tinker_operator.api.meta import GROUP, OWNER_KEY
 from tinker_operator.core.world import Absent, Fault, ObservedRun, RunView
 
 CONFIRMED = 2
 """Observations in a row that must agree before corruption or absence is believed."""
+
+
+_SAID = attrgetter(*(one.name for one in fields(ObservedRun) if one.name != "agreeing"))
+"""Everything that the service says of a run."""
+_DECIDES = attrgetter(*(one.name for one in fields(ObservedRun) if one.name not in {"agreeing", "last_request_time"}))
+"""What of it can alter a decision: the last request moves all the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +117,11 @@ def concerned(previous: Inventory, current: Inventory, *, run_id: str | None, ow
     """
     if previous.fault != current.fault or previous.observed_at is None or current.observed_at is None:
         return previous is not current
-    if {one.run_id for one in previous.owned.get(owner, ())} != {one.run_id for one in current.owned.get(owner, ())}:
+    if _ids(previous.owned.get(owner, ())) != _ids(current.owned.get(owner, ())):
         return True
-    return run_id is not None and _essence(previous.view(run_id)) != _essence(current.view(run_id))
+    if run_id is None or ((known := previous.runs.get(run_id)) is not None and known is current.runs.get(run_id)):
+        return False
+    return _essence(previous.view(run_id)) != _essence(current.view(run_id))
 
 
 def unconfirmed(inventory: Inventory, watched: Iterable[str]) -> bool:
@@ -127,8 +136,16 @@ def unconfirmed(inventory: Inventory, watched: Iterable[str]) -> bool:
 
 
 def _agreed(before: ObservedRun | None, run: ObservedRun) -> ObservedRun:
-    agrees = before is not None and before.corrupted == run.corrupted
-    return replace(run, agreeing=min(before.agreeing + 1, CONFIRMED)) if before is not None and agrees else run
+    """The observation with its agreement; the former one itself when nothing is new, so that ten thousand cost nothing."""
+    if before is None or before.corrupted != run.corrupted:
+        return run
+    if before.agreeing == CONFIRMED and _SAID(before) == _SAID(run):
+        return before
+    return replace(run, agreeing=min(before.agreeing + 1, CONFIRMED))
+
+
+def _ids(runs: Iterable[ObservedRun]) -> set[str]:
+    return {run.run_id for run in runs}
 
 
 def _by_owner(runs: Iterable[ObservedRun]) -> Mapping[str, tuple[ObservedRun, ...]]:
@@ -149,11 +166,10 @@ def _by_tag(runs: Iterable[ObservedRun]) -> Mapping[tuple[str, str], tuple[Obser
 
 
 def _essence(view: RunView) -> object:
-    """Strips what moves all the time and decides nothing: the last request, and agreement past the point of proof."""
+    """What decides: not the last request, which moves all the time, nor agreement past the point of proof."""
     match view:
         case ObservedRun():
-            agreeing = view.agreeing if view.corrupted else CONFIRMED
-            return replace(view, last_request_time=None, agreeing=agreeing)
+            return _DECIDES(view), view.agreeing if view.corrupted else CONFIRMED
         case Absent():
             return min(view.agreeing, CONFIRMED)
         case _:

@@ -26,12 +26,15 @@ class CheckpointType(StrEnum):
     """Absent, or a word this version does not know: kept, never trained from, never deleted."""
 
 
+_TYPES: Final = {str(known): known for known in CheckpointType}
+
+
 def _known_type(value: object) -> object:
     """Read an unknown word as UNKNOWN; leave what is no word to be refused."""
     if value is None:
         return CheckpointType.UNKNOWN
     if isinstance(value, str):
-        return CheckpointType(value) if value in set(CheckpointType) else CheckpointType.UNKNOWN
+        return _TYPES.get(value, CheckpointType.UNKNOWN)
     return value
 
 
