@@ -136,7 +136,7 @@ def unconfirmed(inventory: Inventory, watched: Iterable[str]) -> bool:
 
 
 def _agreed(before: ObservedRun | None, run: ObservedRun) -> ObservedRun:
-    """The observation with its agreement; the former one itself when nothing is new, so that ten thousand cost nothing."""
+    """The observation with its agreement; when nothing is new the former one itself, which costs nothing to compare."""
     if before is None or before.corrupted != run.corrupted:
         return run
     if before.agreeing == CONFIRMED and _SAID(before) == _SAID(run):
