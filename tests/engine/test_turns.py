@@ -118,10 +118,10 @@ def test_keys_that_stood_aside_come_in_turns_of_their_namespaces() -> None:
     for key in (*crowd, lone):
         turns.put(key, Priority.CHANGED)
     order = list[ObjectKey]()
-    while (key := turns.take()) is not None:
+    while (taken := turns.take()) is not None:
         assert turns.take() is None, "the group has room for one"
-        turns.give_back(key)
-        order.append(key)
+        turns.give_back(taken)
+        order.append(taken)
 
     assert order == [crowd[0], lone, *crowd[1:]]
 

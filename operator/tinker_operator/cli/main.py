@@ -15,8 +15,10 @@ from tinker_operator.cli.export import export
 from tinker_operator.cli.logs import configure_logs, tell_of_fault
 from tinker_operator.cli.numbers import FiniteRange
 from tinker_operator.cli.settings import InvalidSettings, Settings
-from tinker_operator.controllers.composition import AddressUnusable, Deployment, run_operator
+from tinker_operator.controllers.composition import run_operator
+from tinker_operator.controllers.deployment import Deployment
 from tinker_operator.engine.elector import LeadershipLost
+from tinker_operator.engine.exposition import AddressUnusable
 from tinker_operator.engine.faults import described
 from tinker_operator.engine.kube_errors import CredentialsInvalid, KubeError
 from tinker_operator.tinker.budget import USUAL_PACE

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from tinker_operator.controllers.accounts import Credentials, normal_url
-from tinker_operator.controllers.composition import Deployment
+from tinker_operator.controllers.deployment import Deployment
 from tinker_operator.controllers.tracing import wants_traces
 from tinker_operator.core.shards import WHOLE, Shard
 from tinker_operator.tinker.budget import USUAL_PACE

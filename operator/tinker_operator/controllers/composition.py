@@ -9,18 +9,18 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from tinker_operator.controllers.accounts import Credentials, Keyring
+from tinker_operator.controllers.accounts import Keyring
 from tinker_operator.controllers.arrivals import Arrivals
 from tinker_operator.controllers.bearings import with_bearings
 from tinker_operator.controllers.call_metrics import CallMetrics
 from tinker_operator.controllers.checkpoint_policy import reconcile_checkpoint_policy
 from tinker_operator.controllers.claims import Claims
+from tinker_operator.controllers.deployment import Deployment
 from tinker_operator.controllers.groups import ROOM, group_of
 from tinker_operator.controllers.hooks import HookCaller
 from tinker_operator.controllers.inspections import Inspections
@@ -37,15 +37,14 @@ from tinker_operator.controllers.sharding import Neighbours, Ownership, leadersh
 from tinker_operator.controllers.shell import Shell
 from tinker_operator.controllers.starting import RESOURCES, unless_stopped, watched_resources, when_answered
 from tinker_operator.controllers.telemetry import Telemetry
-from tinker_operator.controllers.tracing import traces_of
+from tinker_operator.controllers.tracing import RoundsAndRequests, traces_of
 from tinker_operator.controllers.training_run import reconcile_training_run
 from tinker_operator.controllers.views import Views
 from tinker_operator.controllers.wakes import wakes
-from tinker_operator.core.shards import WHOLE, Shard
 from tinker_operator.engine.engine import Engine
 from tinker_operator.engine.events import EventRecorder
-from tinker_operator.engine.exposition import Exposition
-from tinker_operator.engine.fence import Fence
+from tinker_operator.engine.exposition import exposed
+from tinker_operator.engine.fence import Fence, Leadership
 from tinker_operator.engine.health import Health
 from tinker_operator.engine.keys import ObjectKey, Resource
 from tinker_operator.engine.kopf_source import KopfSource
@@ -54,8 +53,8 @@ from tinker_operator.engine.outbox import EventOutbox
 from tinker_operator.engine.own_queue import OwnQueue
 from tinker_operator.engine.store import Store
 from tinker_operator.engine.work_metrics import WorkMetrics
-from tinker_operator.tinker.budget import USUAL_PACE, Budget, BudgetTerms, Lane, asked_in
-from tinker_operator.tinker.exchange import CallWatch
+from tinker_operator.engine.workqueue import WorkQueue
+from tinker_operator.tinker.budget import Budget, BudgetTerms, Lane, asked_in
 from tinker_operator.tinker.retry import Timekeeper
 
 CLAIMING = frozenset(resource.kind for resource in RESOURCES)
@@ -63,47 +62,6 @@ CLAIMING = frozenset(resource.kind for resource in RESOURCES)
 CROWD = 64
 """Objects that wait for a worker, above which Events make way for statuses."""
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Deployment:
-    """How one operator process is deployed.
-
-    Attributes:
-        kubeconfig: Kubeconfig file; None for KUBECONFIG, ~/.kube/config or the pod's own credentials.
-        namespaces: Namespaces to watch; empty for all.
-        cluster_id: First part of owner keys; None for the uid of namespace kube-system.
-        own: The operator's own credentials; None when every object brings its own.
-        default_url: Base URL for Secrets that name none.
-        allowed_urls: Base URLs that a Secret may name.
-        lease_namespace: Namespace of the leader-election Lease; None to run without election.
-        allowed_webhooks: Hosts that a hook may call.
-        shortest_poll_seconds: Floor of what objects may ask for as their poll interval.
-        metrics_address: Host and port of /metrics, /healthz and /readyz; None to serve none.
-        export_image: Image of the Jobs that export checkpoints; None when policies have to name one.
-        calls_per_second: Pace of the calls of one connection to the service, in the long run.
-        shard: The share of the objects that this process works on.
-        traces: Whether rounds and requests are told to the collector that OpenTelemetry's variables name.
-    """
-
-    kubeconfig: Path | None
-    namespaces: tuple[str, ...]
-    cluster_id: str | None
-    own: Credentials | None
-    default_url: str
-    allowed_urls: frozenset[str]
-    lease_namespace: str | None
-    allowed_webhooks: frozenset[str] = frozenset()
-    shortest_poll_seconds: float = 1.0
-    metrics_address: tuple[str, int] | None = None
-    export_image: str | None = None
-    calls_per_second: float = USUAL_PACE
-    shard: Shard = WHOLE
-    traces: bool = False
-
-
-class AddressUnusable(Exception):
-    """The address of metrics and probes cannot be listened on; the message is one line that says why and the remedy."""
 
 
 def utc_now() -> datetime:
@@ -131,12 +89,8 @@ async def run_operator(deployment: Deployment, stop: asyncio.Event) -> None:
     telemetry, health = Telemetry(CollectorRegistry()), Health(time.monotonic)
     telemetry.show_leading(lambda: health.leading, deployment.shard)
     ProcessCollector(registry=telemetry.registry)
-    exposition = await _exposed(deployment, telemetry.registry, health)
-    try:
+    async with exposed(deployment.metrics_address, telemetry.registry, health):
         await _connected(deployment, telemetry, health, stop)
-    finally:
-        if exposition is not None:
-            await exposition.stop()
 
 
 async def _connected(deployment: Deployment, telemetry: Telemetry, health: Health, stop: asyncio.Event) -> None:
@@ -150,6 +104,46 @@ async def _connected(deployment: Deployment, telemetry: Telemetry, health: Healt
             await _run(deployment, api, (telemetry, health), (cluster_id, resources), stop)
 
 
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What every part of a running operator stands on."""
+
+    deployment: Deployment
+    api: KubeApi
+    telemetry: Telemetry
+    cluster_id: str
+    resources: tuple[Resource, ...]
+    store: Store
+    ownership: Ownership
+    identity: str
+    elector: Leadership | None
+    fence: Fence
+    traces: RoundsAndRequests
+
+
+def _ground(
+    deployment: Deployment, api: KubeApi, telemetry: Telemetry, watched: tuple[str, tuple[Resource, ...]]
+) -> _Ground:
+    cluster_id, resources = watched
+    store = Store({TRAINER_JOBS.kind: trimmed_job})
+    # Two pods on one host may have the same name and pid; the Lease must tell them apart.
+    identity = f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
+    elector = leadership(api, deployment.lease_namespace, deployment.shard, identity, utc_now)
+    return _Ground(
+        deployment,
+        api,
+        telemetry,
+        cluster_id,
+        resources,
+        store,
+        Ownership(deployment.shard, store),
+        identity,
+        elector,
+        Fence(elector),
+        traces_of(wanted=deployment.traces),
+    )
+
+
 async def _run(
     deployment: Deployment,
     api: KubeApi,
@@ -157,74 +151,18 @@ async def _run(
     watched: tuple[str, tuple[Resource, ...]],
     stop: asyncio.Event,
 ) -> None:
-    (telemetry, health), (cluster_id, resources) = shown, watched
-    store = Store({TRAINER_JOBS.kind: trimmed_job})
+    telemetry, health = shown
+    ground = _ground(deployment, api, telemetry, watched)
+    services = _services(ground)
     work = WorkMetrics(telemetry.registry, time.monotonic)
-    ownership = Ownership(deployment.shard, store)
-    # Two pods on one host may have the same name and pid; the Lease must tell them apart.
-    identity = f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
-    elector = leadership(api, deployment.lease_namespace, deployment.shard, identity, utc_now)
-    fence = Fence(elector)
-    fenced = api.fenced(fence.to_act)
-    keyring = Keyring(api, deployment.own, deployment.default_url, deployment.allowed_urls)
-    traces = traces_of(wanted=deployment.traces)
-    calls = traces.of_requests(CallMetrics(telemetry.registry, time.monotonic))
-    services = _services(deployment, keyring, fence, ServiceMetrics(telemetry.registry), calls)
-    group = partial(group_of, store, services)
-    queue = OwnQueue(time.monotonic, rng=random.random, group=group, room=ROOM, watch=work, owns=ownership.owns)
-    poller = Poller(
-        services,
-        store,
-        queue,
-        cluster_id=cluster_id,
-        rng=random.random,
-        shortest_interval=deployment.shortest_poll_seconds,
-        concerns=ownership.concerns,
-    )
-    recorder = EventRecorder(api.fenced(fence.to_tell), instance=identity, clock=utc_now)
+    group = partial(group_of, ground.store, services)
+    owns = ground.ownership.owns
+    queue = OwnQueue(time.monotonic, rng=random.random, group=group, room=ROOM, watch=work, owns=owns)
+    recorder = EventRecorder(api.fenced(ground.fence.to_tell), instance=ground.identity, clock=utc_now)
     outbox = EventOutbox(recorder, give_way=lambda: len(queue) > CROWD)
-    reporter = Reporter(fenced, store, outbox, telemetry)
-    inspections = Inspections(utc_now)
-    shell = Shell(
-        store,
-        fenced,
-        services,
-        poller,
-        reporter,
-        Arrivals(store, time.monotonic),
-        Claims(store),
-        HookCaller(fenced, deployment.allowed_webhooks, leave=fence.to_act),
-        inspections,
-        cluster_id,
-        whole_seconds,
-        export_image=deployment.export_image,
-    )
-    telemetry.registry.register(PolicyCollector(store, shell.figures))
-    telemetry.registry.register(RunCollector(store))
-    engine = Engine(
-        resources,
-        work.measured(with_bearings(traces.of_rounds(lambda key: _reconcile(shell, key, views), store), store)),
-        api=api,
-        store=store,
-        queue=queue,
-        source=KopfSource(resources, kubeconfig=deployment.kubeconfig, namespaces=deployment.namespaces, clock=utc_now),
-        wakes=lambda change: wakes(store, change),
-        elector=elector,
-        monotonic=time.monotonic,
-        namespaces=deployment.namespaces,
-        while_leading=(poller.run, SessionKeeper(store, services, owns=ownership.owns).run, inspections.run),
-    )
-    views = None
-    if deployment.shard.count > 1:
-        Neighbours(ownership, store, services, poller)
-        views = Views(
-            store, time.monotonic, listed_from=lambda: engine.listed_from(CLAIMING), list_soon=engine.list_soon
-        )
-    watches = deployment.namespaces or "all"
-    log.info("operator_started", cluster_id=cluster_id, namespaces=watches, shard=str(deployment.shard))
-    if deployment.namespaces:
-        told = "a checkpoint that only objects of other namespaces refer to counts as unused"
-        log.info("references_limited", namespaces=deployment.namespaces, message=told)
+    shell = _shell(ground, services, queue, outbox)
+    engine = _engine(ground, shell, queue, work)
+    _tell_of_start(ground)
     health.begun(engine.vitals)
     try:
         async with outbox:
@@ -232,33 +170,84 @@ async def _run(
     finally:
         health.ended()
         await services.close()
-        await traces.close()
+        await ground.traces.close()
         log.info("operator_ended")
 
 
-def _services(
-    deployment: Deployment, keyring: Keyring, fence: Fence, spent: ServiceMetrics, calls: CallWatch
-) -> Services:
-    terms = BudgetTerms(calls_per_second=deployment.calls_per_second)
+def _services(ground: _Ground) -> Services:
+    deployment, registry, leave = ground.deployment, ground.telemetry.registry, ground.fence.to_act
+    keyring = Keyring(ground.api, deployment.own, deployment.default_url, deployment.allowed_urls)
+    calls = ground.traces.of_requests(CallMetrics(registry, time.monotonic))
+    terms, spent = BudgetTerms(calls_per_second=deployment.calls_per_second), ServiceMetrics(registry)
     budget = partial(Budget, terms, Timekeeper(), spent)
     clocks: dict[str, Any] = {"clock": utc_now, "monotonic": time.monotonic}
-    services = Services(keyring, **clocks, new_budget=budget, leave=fence.to_act, watch=calls)
+    services = Services(keyring, **clocks, new_budget=budget, leave=leave, watch=calls)
     spent.show_held_back(services.held_back)
     return services
 
 
-async def _exposed(deployment: Deployment, registry: CollectorRegistry, health: Health) -> Exposition | None:
-    if deployment.metrics_address is None:
-        return None
-    host, port = deployment.metrics_address
-    exposition = Exposition(registry, health, host, port)
-    try:
-        log.info("metrics_served", host=host, port=await exposition.start())
-    except OSError as error:
-        why = os.strerror(error.errno) if error.errno and error.errno > 0 else type(error).__name__
-        told = f"--metrics-address: {host} port {port} cannot be listened on: {why}. Give an address that is free."
-        raise AddressUnusable(told) from None
-    return exposition
+def _shell(ground: _Ground, services: Services, queue: WorkQueue, outbox: EventOutbox) -> Shell:
+    store, fenced, leave = ground.store, ground.api.fenced(ground.fence.to_act), ground.fence.to_act
+    poller = Poller(
+        services,
+        store,
+        queue,
+        cluster_id=ground.cluster_id,
+        rng=random.random,
+        shortest_interval=ground.deployment.shortest_poll_seconds,
+        concerns=ground.ownership.concerns,
+    )
+    shell = Shell(
+        store,
+        fenced,
+        services,
+        poller,
+        Reporter(fenced, store, outbox, ground.telemetry),
+        Arrivals(store, time.monotonic),
+        Claims(store),
+        HookCaller(fenced, ground.deployment.allowed_webhooks, leave=leave),
+        Inspections(utc_now),
+        ground.cluster_id,
+        whole_seconds,
+        export_image=ground.deployment.export_image,
+    )
+    ground.telemetry.registry.register(PolicyCollector(store, shell.figures))
+    ground.telemetry.registry.register(RunCollector(store))
+    return shell
+
+
+def _engine(ground: _Ground, shell: Shell, queue: WorkQueue, work: WorkMetrics) -> Engine:
+    deployment, store, resources = ground.deployment, ground.store, ground.resources
+    keeper = SessionKeeper(store, shell.services, owns=ground.ownership.owns)
+    rounds = ground.traces.of_rounds(lambda key: _reconcile(shell, key, views), store)
+    engine = Engine(
+        resources,
+        work.measured(with_bearings(rounds, store)),
+        api=ground.api,
+        store=store,
+        queue=queue,
+        source=KopfSource(resources, kubeconfig=deployment.kubeconfig, namespaces=deployment.namespaces, clock=utc_now),
+        wakes=partial(wakes, store),
+        elector=ground.elector,
+        monotonic=time.monotonic,
+        namespaces=deployment.namespaces,
+        while_leading=(shell.poller.run, keeper.run, shell.inspections.run),
+    )
+    views = None
+    if deployment.shard.count > 1:
+        Neighbours(ground.ownership, store, shell.services, shell.poller)
+        listed_from = partial(engine.listed_from, CLAIMING)
+        views = Views(store, time.monotonic, listed_from=listed_from, list_soon=engine.list_soon)
+    return engine
+
+
+def _tell_of_start(ground: _Ground) -> None:
+    namespaces = ground.deployment.namespaces
+    shard = str(ground.deployment.shard)
+    log.info("operator_started", cluster_id=ground.cluster_id, namespaces=namespaces or "all", shard=shard)
+    if namespaces:
+        told = "a checkpoint that only objects of other namespaces refer to counts as unused"
+        log.info("references_limited", namespaces=namespaces, message=told)
 
 
 async def _reconcile(shell: Shell, key: ObjectKey, views: Views | None) -> float | None:

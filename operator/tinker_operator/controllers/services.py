@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import attrgetter
 
 from tinker_operator.controllers.accounts import Account, Credentials, Keyring, connect
 from tinker_operator.controllers.translate import fault_of, observed_run
@@ -49,11 +50,10 @@ class Service:
         """Replaces the snapshot by a new look at every run; trouble becomes the snapshot's fault."""
         try:
             with asked_in(Lane.LOOK):
-                runs = await self.client.training_runs()
+                observed = await self.client.training_runs_as(observed_run, attrgetter("run_id"))
         except TinkerError as error:
             self.inventory = failed_inventory(self.inventory, fault_of(error), now=clock())
             return
-        observed = [observed_run(run) for run in runs]
         self.inventory = next_inventory(self.inventory, observed, watched=watched, now=clock())
         self.looked_from = began
 

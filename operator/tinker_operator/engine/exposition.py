@@ -1,9 +1,12 @@
 """Shows the metrics over HTTP, in the form that Prometheus scrapes, and answers the kubelet's probes beside them."""
 
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import TypeAlias
 
+import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -11,6 +14,11 @@ from prometheus_client.exposition import choose_encoder
 from tinker_operator.engine.health import Health, Verdict
 
 Page: TypeAlias = Callable[[web.Request], Awaitable[web.Response]]
+log = structlog.get_logger(__name__)
+
+
+class AddressUnusable(Exception):
+    """The address of metrics and probes cannot be listened on; the message is one line that says why and the remedy."""
 
 
 class Exposition:
@@ -56,6 +64,37 @@ class Exposition:
     async def _metrics(self, request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
+
+
+@asynccontextmanager
+async def exposed(
+    address: tuple[str, int] | None, registry: CollectorRegistry, health: Health
+) -> AsyncIterator[Exposition | None]:
+    """Serves the pages for as long as it is entered.
+
+    Args:
+        address: Host and port; None to serve none.
+        registry: What is shown.
+        health: Answers the probes.
+
+    Raises:
+        AddressUnusable: The address cannot be listened on.
+    """
+    if address is None:
+        yield None
+        return
+    host, port = address
+    exposition = Exposition(registry, health, host, port)
+    try:
+        log.info("metrics_served", host=host, port=await exposition.start())
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else type(error).__name__
+        told = f"--metrics-address: {host} port {port} cannot be listened on: {why}. Give an address that is free."
+        raise AddressUnusable(told) from None
+    try:
+        yield exposition
+    finally:
+        await exposition.stop()
 
 
 def _probe(judge: Callable[[], Verdict]) -> Page:

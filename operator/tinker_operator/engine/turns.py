@@ -71,7 +71,7 @@ class Turns:
         former, group = self._waiting.pop(key)
         if not self._open.discard(key, former):
             self._aside[group].discard(key, former)
-            self._forget_if_empty(group)
+        self._call_in(group)  # it may have been the one that was called in for the room there is
         self.put(key, priority)
 
     def take(self) -> ObjectKey | None:
@@ -93,13 +93,15 @@ class Turns:
         self._busy[group] -= 1
         if not self._busy[group]:
             del self._busy[group]
-        aside = self._aside.get(group)
-        if aside is not None and (found := aside.pop()) is not None:
-            self._open.push(*found)
-            self._forget_if_empty(group)
+        self._call_in(group)
 
-    def _forget_if_empty(self, group: Hashable) -> None:
-        if not self._aside[group]:
+    def _call_in(self, group: Hashable) -> None:
+        aside = self._aside.get(group)
+        if aside is None:
+            return
+        if (found := aside.pop()) is not None:
+            self._open.push(*found)
+        if not aside:
             del self._aside[group]
 
 

@@ -1,6 +1,6 @@
 """What the service keeps: runs and their checkpoints, listed whole. Needs no session."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final, TypeVar
 
 from tinker_operator.tinker import calls
@@ -38,13 +38,33 @@ class InventoryCalls(WeightsCalls):
         Raises:
             IncompleteListing: The pages did not add up, twice.
         """
+        return await self._listed_runs(lambda run: run, _run_id, access_scope, project_id)
 
-        async def page(offset: int) -> Page[TrainingRun]:
+    async def training_runs_as(self, read: Callable[[TrainingRun], T], identity: Callable[[T], str]) -> tuple[T, ...]:
+        """Give all runs of the key's owner in a form of one's own, made page by page: no page is held longer.
+
+        Args:
+            read: Makes the form.
+            identity: Finds the run's id in it.
+
+        Raises:
+            IncompleteListing: The pages did not add up, twice.
+        """
+        return await self._listed_runs(read, identity, "owned", None)
+
+    async def _listed_runs(
+        self,
+        read: Callable[[TrainingRun], T],
+        identity: Callable[[T], str],
+        access_scope: AccessScope,
+        project_id: str | None,
+    ) -> tuple[T, ...]:
+        async def page(offset: int) -> Page[T]:
             call = calls.training_runs(offset, PAGE_LIMIT, access_scope, project_id)
             found = await self._transport.ask(call, TrainingRunPage)
-            return _page(found.training_runs, found.cursor, PAGE_LIMIT)
+            return _page(tuple(map(read, found.training_runs)), found.cursor, PAGE_LIMIT)
 
-        return await whole_listing(page, lambda run: run.training_run_id, "training runs")
+        return await whole_listing(page, identity, "training runs")
 
     async def get_training_run(self, run_id: str, *, access_scope: AccessScope = "owned") -> TrainingRun:
         """Give one run.
@@ -114,6 +134,10 @@ class InventoryCalls(WeightsCalls):
             return _page(found.checkpoints, found.cursor, PAGE_LIMIT)
 
         return await whole_listing(page, _tinker_path, "checkpoints")
+
+
+def _run_id(run: TrainingRun) -> str:
+    return run.training_run_id
 
 
 def _tinker_path(checkpoint: Checkpoint) -> str:
