@@ -10,7 +10,7 @@ from tests.bench.page_text import given
 Orders = Mapping[str, Sequence[str]]
 _FEWER = ("--rest-seconds", "120", "--newcomers", "30")
 _TROUBLE = (*("--error-every", "50", "--without", "limit", "--without", "timers"), *_FEWER)
-_SHORTLY = ("--poll-seconds", "3", "--rest-seconds", "9", "--baseline-rest-seconds", "6")
+_SHORTLY = ("--newcomers", "1", "--poll-seconds", "2", "--rest-seconds", "6", "--baseline-rest-seconds", "4")
 FULL: Orders = {
     "client": ["client"],
     "inspection": ["inspection"],
@@ -31,9 +31,9 @@ SHORT: Orders = {
     "inspection": ["inspection", "--mib", "16", "--repetitions", "1"],
     "recovery": ["recovery", "--many", "3", "--samples-of-one", "1", "--samples-of-many", "3"],
     "retention": ["retention", "--policies", "4", "--runs", "40", "--checkpoints", "10", "--repetitions", "1"],
-    "scale-300": ["scale", "--runs", "300", "--corrupted", "10", "--newcomers", "2", *_SHORTLY],
+    "scale-300": ["scale", "--runs", "300", "--corrupted", "5", *_SHORTLY],
     "scale-50ms": [
-        *("scale", "--runs", "40", "--corrupted", "5", "--newcomers", "1", "--latency-ms", "50"),
+        *("scale", "--runs", "40", "--corrupted", "5", "--latency-ms", "50"),
         *("--error-every", "50", "--without", "limit", "--without", "timers", *_SHORTLY),
     ],
 }
