@@ -24,7 +24,7 @@ test: $(READY) ## every test: pure, over HTTP, and on a real API server
 	@$(BIN)/tinker-playground warm --helm --prometheus --scores
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-bench: $(READY) ## measure against named baselines and write docs/bench.md; ARGS=--short only sees that it works
+bench: $(READY) ## measure for hours against named baselines and write docs/bench.md; ARGS=--short only sees that it works
 	@$(BIN)/tinker-playground warm
 	@$(BIN)/python -m tests.bench --date $(or $(DATE),$(shell date -u +%Y-%m-%d)) $(ARGS)
 

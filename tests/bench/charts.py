@@ -1,5 +1,6 @@
 """Bars as SVG: the few shapes that the bench needs, readable on a light and on a dark page."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
@@ -42,19 +43,21 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Groups of bars over one axis from 0.
+    """Groups of bars over one axis, from 0 or from a power of ten.
 
     Attributes:
         title: What is shown.
         axis: What the axis counts.
         groups: From top to bottom.
         mark: A value with a line across, None for none.
+        decades: Whether equal lengths are equal factors; the axis begins at a power of ten below the least value.
     """
 
     title: str
     axis: str
     groups: Sequence[Group]
     mark: float | None = None
+    decades: bool = False
 
     def svg(self) -> str:
         """Returns the picture."""
@@ -74,17 +77,37 @@ class Chart:
         return _TOP + sum(len(group.bars) * _BAR + _GAP for group in self.groups)
 
     @property
-    def _tick(self) -> float:
-        """The distance of ticks: a round number that gives at most six of them."""
-        most = max(self.mark or 0.0, *(bar.value for group in self.groups for bar in group.bars), 1e-9)
+    def _values(self) -> list[float]:
+        return [bar.value for group in self.groups for bar in group.bars] + ([self.mark] if self.mark else [])
+
+    @property
+    def _most(self) -> float:
+        return max(*self._values, 1e-9)
+
+    @property
+    def _first(self) -> float:
+        """Where an axis of decades begins; nothing is shorter than the first of them."""
+        least = min((value for value in self._values if value > 0), default=1.0)
+        return 10.0 ** (math.ceil(math.log10(least)) - 1)
+
+    @property
+    def _ticks(self) -> list[float]:
+        """Powers of ten, or round numbers of which there are at most six above 0."""
+        if self.decades:
+            ends = [round(math.log10(self._first)), math.floor(math.log10(max(self._most, self._first)))]
+            return [10.0**power for power in range(ends[0], ends[1] + 1)]
         power = 10.0**-6
-        while most / (10 * power) > _TICKS:
+        while self._most / (10 * power) > _TICKS:
             power *= 10
-        return next(step * power for step in _STEPS if most / (step * power) <= _TICKS)
+        step = next(step * power for step in _STEPS if self._most / (step * power) <= _TICKS)
+        return [round(number * step, 9) for number in range(_TICKS + 1) if number * step <= self._most * 1.001]
 
     def _x(self, value: float) -> float:
-        most = max(self.mark or 0.0, *(bar.value for group in self.groups for bar in group.bars), 1e-9)
-        return _LEFT + (_WIDTH - _LEFT - _RIGHT) * value / most
+        part = value / self._most
+        if self.decades:
+            first = self._first
+            part = math.log(max(value, first) / first) / math.log(max(self._most, 10 * first) / first)
+        return _LEFT + (_WIDTH - _LEFT - _RIGHT) * part
 
     def _legend(self) -> list[str]:
         parts, place = [], _LEFT
@@ -95,12 +118,10 @@ class Chart:
         return parts
 
     def _axis(self) -> list[str]:
-        parts, value = [], 0.0
-        while self._x(value) <= _WIDTH - _RIGHT + 0.5:
-            x = self._x(value)
-            parts.append(_line(x, "#dddddd"))
-            parts.append(_text(x, self._bottom + 14, f"{value:g}", "middle"))
-            value = round(value + self._tick, 9)
+        parts = []
+        for value in self._ticks:
+            parts.append(_line(self._x(value), "#dddddd"))
+            parts.append(_text(self._x(value), self._bottom + 14, f"{value:g}", "middle"))
         parts.append(_text((_LEFT + _WIDTH - _RIGHT) / 2, self._bottom + 32, self.axis, "middle"))
         if self.mark is not None:
             parts.append(_line(self._x(self.mark), "#333333"))

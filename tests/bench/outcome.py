@@ -3,10 +3,12 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from tests.bench.machine import machine
 
 
 class Untrue(Exception):
@@ -50,12 +52,14 @@ class Outcome:
         arguments: What it was told, the seed among it.
         series: What it measured; of each job, the baselines and ours.
         claims: What it looked at besides.
+        machine: What the numbers were taken on; this one, unless it comes from a file.
     """
 
     program: str
     arguments: Mapping[str, Any]
     series: Sequence[Series]
     claims: Sequence[Claim] = ()
+    machine: Mapping[str, str] = field(default_factory=machine)
 
     def jobs(self) -> list[str]:
         """Returns the jobs, in the order in which they were done."""
@@ -66,15 +70,36 @@ class Outcome:
         return [one for one in self.series if one.job == job]
 
     def write(self, path: Path) -> None:
-        """Writes it as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        """Writes it as JSON, whole or not at all."""
+        unfinished = path.with_name(f"{path.name}.unfinished")
+        unfinished.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        unfinished.replace(path)
 
     @classmethod
     def read(cls, path: Path) -> "Outcome":
-        """Returns what `write` wrote."""
+        """Returns what `write` wrote.
+
+        Raises:
+            Untrue: It does not say on what machine the numbers were taken.
+        """
         found = json.loads(path.read_text(encoding="utf-8"))
-        series = [Series(**one) for one in found["series"]]
-        return cls(found["program"], found["arguments"], series, [Claim(**one) for one in found["claims"]])
+        if not found.get("machine"):
+            raise Untrue(f"{path.name} does not say on what machine it was measured")
+        series, claims = [Series(**one) for one in found["series"]], [Claim(**one) for one in found["claims"]]
+        return cls(found["program"], found["arguments"], series, claims, found["machine"])
+
+
+def one_machine(outcomes: Sequence[Outcome]) -> Mapping[str, str]:
+    """Returns the machine that all numbers were taken on.
+
+    Raises:
+        Untrue: There is more than one: numbers of two machines do not stand side by side.
+    """
+    first, *others = [outcome.machine for outcome in outcomes]
+    apart = {name for other in others for name in {*first, *other} if first.get(name) != other.get(name)}
+    if apart:
+        raise Untrue(f"the outcomes are not of one machine, which differ in: {', '.join(sorted(apart))}")
+    return first
 
 
 def quantile(values: Sequence[float], part: float) -> float:

@@ -1,21 +1,28 @@
 """The page of the bench, docs/bench.md, and its pictures: made from what the programs found, and from nothing else."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
 from tests.bench import scale_page
 from tests.bench.charts import Bar, Chart, Group
 from tests.bench.contest import OURS
-from tests.bench.outcome import Claim, Outcome, Series, quantile, ratio
+from tests.bench.outcome import Claim, Outcome, Series, Untrue, one_machine, quantile, ratio
+from tests.bench.page_text import given, spread, table
 
 MIB = 1024**2
+SCALE = "scale"
+NEEDED = ("client", "inspection", "recovery", "retention", SCALE)
+"""Programs that the page tells of."""
 LEAST_GROWTH = MIB
 """Growth below this is the noise of the allocator: nothing is divided by it."""
 _INTRODUCTION = """# The bench
 
 Written by `make bench DATE={date}`; edit the programs in `tests/bench/`, not this page. Every number stands beside
 that of a named baseline, measured in the same run on the same machine. Ratios outlive the machine, seconds do not.
+The whole takes hours: `ARGS='--outcomes DIR'` saves what each program found, with `--resume` an interrupted run goes
+on from there, and `python -m tests.bench.page_of --outcomes DIR --date {date}` writes this page once more.
 
 {machine}
 
@@ -83,64 +90,62 @@ whole namespace is the worst case; shared among policies, one is planned for at 
 """
 
 
-def write(folder: Path, outcomes: Sequence[Outcome], machine: Mapping[str, str], date: str) -> None:
+def write(folder: Path, outcomes: Sequence[Outcome], date: str) -> None:
     """Writes the page and its pictures.
 
     Args:
         folder: Where.
-        outcomes: Of every program.
-        machine: What the numbers were taken on.
+        outcomes: Of every program; of scale, one for each size and for each service in trouble.
         date: When, as it is shown.
+
+    Raises:
+        Untrue: One is missing, or they are not of one machine.
     """
     found = {outcome.program: outcome for outcome in outcomes}
-    client, inspection, recovery = found["client"], found["inspection"], found["recovery"]
-    facts = _table(["Machine", ""], [["Date", date], *([name, value] for name, value in machine.items())])
-    claims = "\n".join(_claim(claim) for outcome in outcomes for claim in outcome.claims)
-    parts = [
-        _INTRODUCTION.format(date=date, machine=facts, claims=claims),
-        _CLIENT.format(arguments=_arguments(client), costs=_costs(client), starts=_starts(client)),
-        _INSPECTION.format(arguments=_arguments(inspection), costs=_costs(inspection)),
-        _RECOVERY.format(
-            arguments=_arguments(recovery), poll=recovery.arguments["poll_seconds"], delays=_delays(recovery)
-        ),
-        _RETENTION.format(arguments=_arguments(found["retention"]), costs=_costs(found["retention"])),
-        scale_page.TEXT.format(
-            arguments=" ".join(_given(found["scale"])), figures=_table(*scale_page.figures(found["scale"]))
-        ),
-    ]
+    if missing := [name for name in NEEDED if name not in found]:
+        raise Untrue(f"there is no outcome of {', '.join(missing)}")
+    crowds = [outcome for outcome in outcomes if outcome.program == SCALE]
+    if not scale_page.sizes_of(crowds):
+        raise Untrue(f"there is no outcome of {SCALE} at a service that is well")
+    parts = [_introduction(outcomes, date), *_parts(found), scale_page.section(crowds)]
     (folder / "bench.md").write_text("\n".join(parts), encoding="utf-8")
-    for name, chart in _charts(client, inspection, recovery):
+    for name, chart in _charts(found["client"], found["inspection"], found["recovery"]):
         (folder / f"bench-{name}.svg").write_text(chart.svg(), encoding="utf-8")
+    for name, chart in scale_page.charts(crowds):
+        (folder / f"bench-scale-{name}.svg").write_text(chart.svg(), encoding="utf-8")
+
+
+def _introduction(outcomes: Sequence[Outcome], date: str) -> str:
+    facts = table(["Machine", ""], [["Date", date], *([name, value] for name, value in one_machine(outcomes).items())])
+    claims = "\n".join(_claim(claim) for outcome in outcomes for claim in outcome.claims)
+    return _INTRODUCTION.format(date=date, machine=facts, claims=claims)
+
+
+def _parts(found: Mapping[str, Outcome]) -> Iterator[str]:
+    client, recovery = found["client"], found["recovery"]
+    yield _CLIENT.format(arguments=given(client), costs=_costs(client), starts=_starts(client))
+    yield _INSPECTION.format(arguments=given(found["inspection"]), costs=_costs(found["inspection"]))
+    poll, told = recovery.arguments["poll_seconds"], {**recovery.arguments}
+    del told["poll_seconds"]  # no option, but what every TrainingRun there asks for
+    yield _RECOVERY.format(arguments=given(replace(recovery, arguments=told)), poll=poll, delays=_delays(recovery))
+    yield _RETENTION.format(arguments=given(found["retention"]), costs=_costs(found["retention"]))
 
 
 def _claim(claim: Claim) -> str:
     return f"- {claim.text} {'Holds.' if claim.holds else '**Does not hold.**'}"
 
 
-def _arguments(outcome: Outcome) -> str:
-    return " ".join(given for given in _given(outcome) if not given.startswith("--poll-seconds"))
-
-
-def _given(outcome: Outcome) -> list[str]:
-    return [f"--{name.replace('_', '-')} {value}" for name, value in outcome.arguments.items()]
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def _costs(outcome: Outcome) -> str:
     counted = any("requests" in one.values for one in outcome.series)
     rows = [row[: 5 + counted] for job in outcome.jobs() for row in _job_rows(outcome.of(job))]
     head = ["Job", "By", "Wall, s", "CPU, s", "Memory growth, MiB", "Requests"]
-    return _table(head[: 5 + counted], rows)
+    return table(head[: 5 + counted], rows)
 
 
 def _job_rows(series: Sequence[Series]) -> Iterator[list[str]]:
     for one in series:
         grown = [value / MIB for value in one.values["grown_bytes"]]
-        shown = [_spread(one.values["wall_seconds"], 2), _spread(one.values["cpu_seconds"], 2), _spread(grown, 1)]
+        shown = [spread(one.values["wall_seconds"], 2), spread(one.values["cpu_seconds"], 2), spread(grown, 1)]
         yield [one.job, one.contender, *shown, f"{median(one.values.get('requests', [0])):.0f}"]
     ours, *baselines = series
     for baseline in baselines:
@@ -157,18 +162,14 @@ def _times(value: float | None) -> str:
     return "-" if value is None else f"**{value:.2g}**" if value < 1 else f"**{value:.1f}**"
 
 
-def _spread(values: Sequence[float], digits: int) -> str:
-    return f"{median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
-
-
 def _starts(outcome: Outcome) -> str:
     rows = []
     for name in (OURS, outcome.of(outcome.jobs()[0])[1].contender):
         mine = [one for one in outcome.series if one.contender == name]
         cpu = [value for one in mine for value in one.values["ready_cpu_seconds"]]
         resident = [value / MIB for one in mine for value in one.values["ready_bytes"]]
-        rows.append([name, _spread(cpu, 2), _spread(resident, 1)])
-    return _table(["By", "CPU, s", "Resident, MiB"], rows)
+        rows.append([name, spread(cpu, 2), spread(resident, 1)])
+    return table(["By", "CPU, s", "Resident, MiB"], rows)
 
 
 def _delays(outcome: Outcome) -> str:
@@ -180,7 +181,7 @@ def _delays(outcome: Outcome) -> str:
             shown = [middle, late, max(delays), middle - poll, late - poll]
             rows.append([job, one.contender, str(len(delays)), *(f"{value:.2f}" for value in shown)])
     head = ["Job", "By", "Hand-overs", "p50, s", "p99, s", "Most, s", "p50 beyond the interval", "p99 beyond it"]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _charts(client: Outcome, inspection: Outcome, recovery: Outcome) -> Iterator[tuple[str, Chart]]:

@@ -1,25 +1,47 @@
 """What the page of the bench says of many TrainingRuns; `page` puts it there."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from tests.bench.outcome import Outcome, quantile
+from tests.bench.charts import Bar, Chart, Group
+from tests.bench.contest import OURS
+from tests.bench.outcome import Outcome, Series, quantile
+from tests.bench.page_text import given, table
+from tests.bench.scale import LIMIT, MONITOR, TIMERS
+from tests.bench.scale_goals import GOALS, MIB, goals, growth, values_of
 
-MIB = 1024**2
-TEXT = """## Many TrainingRuns at once
-
-`python -m tests.bench.scale {arguments}`
+_TEXT = """## Many TrainingRuns at once
 
 A real API server, the simulator, and each contender with a namespace of TrainingRuns that were there before it. Ours
-has the rights of `deploy/`. The limit is a loop that writes one status to each object and does nothing else; a timer
-for each object, with a call of its own, is how most kopf operators are written; the loop with the official SDK has
-nothing to do with Kubernetes. A start is over when a watch has shown the first status of the last object that tells of
-its run. Writes are counted by the API server, Leases aside; calls by the simulator. A newcomer's times are to the first
-call at the service after it was made, and to Ready, which takes a whole look. For the failed look, three answers in a
-row were 500. What was corrupted at once is timed from the first status that tells of a recovery to each hand-over, and
-counts only if each run was loaded exactly once.
+has the rights of `deploy/`. The limit is a loop that writes to each object a status with the fields of the operator's
+first one, and does nothing else; a timer for each object, with a call of its own, is how most kopf operators are
+written; the loop with the official SDK has nothing to do with Kubernetes. A start is over when a watch has shown the
+first status of the last object that tells of its run. Writes are counted by the API server, Leases aside; calls by the
+simulator. A newcomer's times are to the first call at the service after it was made, and to Ready, which takes a whole
+look. For the failed look, three answers in a row were 500. What was corrupted at once is timed from the first status
+that tells of a recovery to each hand-over; it is right if the hand-over is from the newest checkpoint, to a run that
+lives and is nobody else's, and recovered exactly once if the service has no more new runs than that. Of several
+values the median, the 99th part and the most are shown.
 
-{figures}
+![Seconds from start to the first status of all, by number of TrainingRuns](bench-scale-start.svg)
+
+![CPU seconds per minute at rest, by number of TrainingRuns](bench-scale-rest.svg)
+
+{parts}
 """
+_GROWTH = """### From {small:,} to {large:,}
+
+Time and CPU may grow as the number does, memory has to grow less.
+
+{figures}"""
+_TROUBLE = """### A service that is far away and answers badly
+
+The answers to all calls are late, and one call in so many is answered with a 500. The loop with the official SDK is the
+one of the recovery above: its start is its first round over all, it restores one run after the other, and what it did
+not hand over in time has no times here.
+
+{commands}
+
+{figures}"""
 _FIGURES = {
     "start_seconds": ("start to the first status of all, s", 1),
     "start_cpu_seconds": ("CPU of that, s", 1),
@@ -39,20 +61,96 @@ _FIGURES = {
     "detected_seconds": ("corrupted at once, to the first status that tells, s", 1),
     "recovered_seconds": ("from there to each hand-over, s", 1),
     "recovered_cpu_seconds": ("CPU of it, s", 1),
+    "recovered_right": ("of them recovered rightly", 0),
+    "recovered_made": ("new runs made for them", 0),
 }
 """Quantity → how it is shown, with so many digits."""
+_TROUBLED = {
+    "start_seconds": ("start to the first status of all, or the first round, s", 1),
+    "detected_seconds": _FIGURES["detected_seconds"],
+    "handed_over_seconds": ("corrupted at once, to each hand-over, s", 1),
+    "recovered_right": _FIGURES["recovered_right"],
+    "recovered_made": _FIGURES["recovered_made"],
+}
+
+
+def section(outcomes: Sequence[Outcome]) -> str:
+    """Returns what is said of all sizes, and of the services in trouble."""
+    sizes, troubled = sizes_of(outcomes), [outcome for outcome in outcomes if _is_troubled(outcome)]
+    parts = [f"### What is asked, and found, at {_runs(sizes[-1]):,}\n\n{_goals(sizes[-1])}"]
+    if sizes[1:]:
+        shown = table(*growth(*sizes[-2:]))
+        parts.append(_GROWTH.format(small=_runs(sizes[-2]), large=_runs(sizes[-1]), figures=shown))
+    parts += [f"### {_title(one)}\n\n{_command(one)}\n\n{table(*figures(one))}" for one in sizes]
+    if troubled:
+        commands = "\n".join(f"- {_title(one)}: {_command(one)}" for one in troubled)
+        parts.append(_TROUBLE.format(commands=commands, figures=table(*_trouble(troubled))))
+    return _TEXT.format(parts="\n\n".join(parts))
+
+
+def sizes_of(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Returns the outcomes at a service that is well, from the fewest runs to the most."""
+    return sorted((outcome for outcome in outcomes if not _is_troubled(outcome)), key=_runs)
 
 
 def figures(outcome: Outcome) -> tuple[list[str], list[list[str]]]:
-    """Returns the head and the rows; of many values the median, the 99th part and the most are shown."""
-    rows = []
-    for quantity, (title, digits) in _FIGURES.items():
-        unit = MIB if quantity.endswith("bytes") else 1
-        cells = [[value / unit for value in one.values.get(quantity, ())] for one in outcome.series]
-        rows.append([title, *(_shown(values, digits) for values in cells)])
+    """Returns head and rows of everything that was measured at one size."""
+    rows = [
+        [title, *(_shown(one, quantity, digits) for one in outcome.series)]
+        for quantity, (title, digits) in _FIGURES.items()
+    ]
     return [outcome.series[0].job, *(one.contender for one in outcome.series)], rows
 
 
-def _shown(values: Sequence[float], digits: int) -> str:
+def charts(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, Chart]]:
+    """Returns the pictures, by what the names of their files end with."""
+    sizes = sizes_of(outcomes)
+    starts = [Group(_title(one), list(_bars(one, "start_seconds", (OURS, LIMIT, TIMERS)))) for one in sizes]
+    rests = [Group(_title(one), list(_bars(one, _REST, (OURS, TIMERS, MONITOR)))) for one in sizes]
+    by_ten = "each line is ten times the one before; shorter is better"
+    yield "start", Chart("From start to the first status of all", f"seconds, {by_ten}", starts, decades=True)
+    yield "rest", Chart("CPU at rest", f"seconds per minute, {by_ten}; the dark line is 1 s", rests, 1.0, decades=True)
+
+
+_REST = "rest_cpu_seconds_per_minute"
+
+
+def _bars(outcome: Outcome, quantity: str, contenders: Sequence[str]) -> Iterator[Bar]:
+    for name in contenders:
+        for value in values_of(outcome, name).get(quantity, ())[:1]:
+            yield Bar(name, value, f"{value:,.3g} s" if value < 100 else f"{value:,.0f} s")
+
+
+def _goals(outcome: Outcome) -> str:
+    return table(GOALS, [goal.row() for goal in goals(outcome)])
+
+
+def _trouble(outcomes: Sequence[Outcome]) -> tuple[list[str], list[list[str]]]:
+    there = [(_title(outcome), one) for outcome in outcomes for one in outcome.series]
+    rows = [
+        [title, *(_shown(one, quantity, digits) for _, one in there)] for quantity, (title, digits) in _TROUBLED.items()
+    ]
+    return ["", *(f"{one.contender}, {title}" for title, one in there)], rows
+
+
+def _is_troubled(outcome: Outcome) -> bool:
+    return bool(outcome.arguments.get("latency_ms") or outcome.arguments.get("error_every"))
+
+
+def _runs(outcome: Outcome) -> int:
+    return int(outcome.arguments["runs"])
+
+
+def _title(outcome: Outcome) -> str:
+    return outcome.series[0].job
+
+
+def _command(outcome: Outcome) -> str:
+    return f"`python -m tests.bench.scale {given(outcome)}`"
+
+
+def _shown(series: Series, quantity: str, digits: int) -> str:
+    unit = MIB if quantity.endswith("bytes") else 1
+    values = [value / unit for value in series.values.get(quantity, ())]
     shown = [quantile(values, part) for part in (0.5, 0.99, 1.0)[: 3 if len(values) > 1 else 1]] if values else []
     return " / ".join(f"{value:,.{digits}f}" for value in shown) or "-"

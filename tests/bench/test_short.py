@@ -1,21 +1,27 @@
 """The bench, small: every program and every baseline does its work, and what is false is told. No time counts."""
 
-from collections.abc import Sequence
+import json
+import random
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import pytest
-from tests.bench import client, inspection, page, recovery, retention, scale
-from tests.bench.contest import OURS
-from tests.bench.crowd import bursts
-from tests.bench.outcome import Claim, Outcome, Series, Untrue, quantile, ratio
+from tests.bench import client, inspection, recovery, retention, scale, scale_baselines
+from tests.bench.contest import OURS, REPOSITORY
+from tests.bench.crowd import bursts, collection, remove
+from tests.bench.first_times import FirstTimes
+from tests.bench.outcome import Outcome, Series, Untrue, quantile, ratio
 from tests.bench.retention_world import Sizes, run_id_of
+from tests.bench.scale_crowd import Crowd, told
 from tests.bench.scale_crowd import Sizes as ScaleSizes
 
 from playground.controlplane import ControlPlane
+from playground.crds import apply_crds, checkout_crds
 
 MIB = client.MIB
+BOTH = (scale.MONITOR, OURS)
 COSTS = {"wall_seconds", "cpu_seconds", "grown_bytes", "ready_cpu_seconds", "ready_bytes"}
 
 
@@ -30,22 +36,40 @@ def downloads(grown: Sequence[float]) -> list[Series]:
     ]
 
 
-def outcomes(seconds: float = 2.0) -> list[Outcome]:
-    """What the programs could have found; the baseline always takes a second and 2 MiB."""
+def paths(found: Any) -> set[str]:
+    """Returns what leads to each value: names of fields, and in the list of conditions their types."""
+    if isinstance(found, list):
+        named = {str(one["type"] if isinstance(one, dict) else number): one for number, one in enumerate(found)}
+        return paths(named) or {"[]"}
+    if not isinstance(found, dict):
+        return {""}
+    return {f"{name}/{path}" for name, value in found.items() for path in paths(value)}
 
-    def costs(job: str, name: str, amount: float) -> Series:
-        values = {name: 2 * amount * MIB if name.endswith("bytes") else amount for name in COSTS}
-        return Series(job, name, {quantity: [value] for quantity, value in values.items()})
 
-    pairs = [costs("job", OURS, seconds), costs("job", "baseline", 1.0)]
-    delays = [Series("1 run", name, {"delay_seconds": [1.0, 9.0]}) for name in (OURS, "loop")]
-    return [
-        Outcome("client", {"seed": 7}, pairs, [Claim("Little memory.", holds=True)]),
-        Outcome("inspection", {"seed": 7}, pairs),
-        Outcome("recovery", {"seed": 7, "poll_seconds": 1.0}, delays),
-        Outcome("retention", {"seed": 7}, pairs),
-        Outcome("scale", {"seed": 7, "runs": 10}, [Series("10 TrainingRuns", OURS, {"rest_bytes": [2.0 * MIB]})]),
-    ]
+def first_statuses(
+    plane: ControlPlane, name: str, folder: Path, sizes: ScaleSizes, contender: Callable[[Crowd], object]
+) -> list[Any]:
+    """Returns the first status of each TrainingRun that a contender wrote, in the order of their names."""
+    first = dict[str, Any]()
+
+    def noted(obj: Mapping[str, Any]) -> bool:
+        return told(obj) and bool(first.setdefault(obj["metadata"]["name"], obj["status"]))
+
+    with scale.stage_on(plane, name, folder) as stage:
+        crowd = scale.crowd_on(stage, sizes, random.Random(3))  # noqa: S311 - repeatable, no secret
+        with FirstTimes(plane.kubectl, collection(name), {"told": noted}) as watch:
+            try:
+                contender(crowd)
+                watch.wait_for("told", list(crowd.runs), 60)
+            finally:
+                stage.operator.close()
+                remove(plane.kubectl, [name])
+    return [status for _, status in sorted(first.items())]
+
+
+def started(crowd: Crowd) -> None:
+    """Has the operator begin."""
+    crowd.stage.operator.start()
 
 
 @pytest.mark.http
@@ -129,8 +153,8 @@ def test_the_operator_and_the_loop_hand_over_every_run(control_plane: ControlPla
 @pytest.mark.timeout(600)
 @pytest.mark.cluster
 def test_a_crowd_is_looked_after_by_everybody(control_plane: ControlPlane, tmp_path: Path) -> None:
-    """Ours writes nothing at rest, asks for pages and not for runs, and recovers exactly once, or it is Untrue."""
-    sizes = ScaleSizes(runs=300, corrupted=5, newcomers=1, poll_seconds=5, rest_seconds=16)
+    """Ours writes nothing at rest, asks for pages and not for runs, and recovers exactly once."""
+    sizes = ScaleSizes(runs=300, corrupted=5, newcomers=1, poll_seconds=5, rest_seconds=16, baseline_rest_seconds=10)
     outcome = scale.measure(control_plane, sizes, 3, tmp_path)
 
     many = "300 TrainingRuns"
@@ -139,7 +163,35 @@ def test_a_crowd_is_looked_after_by_everybody(control_plane: ControlPlane, tmp_p
     assert (ours["rest_writes"], ours["rest_events"], ours["rest_calls_per_poll"]) == ([0], [0], [3])
     assert len(ours["newcomer_seconds"]) == 1
     assert len(ours["recovered_seconds"]) == 5
-    assert [claim.holds for claim in outcome.claims] == [True, True, True]
+    assert [claim.holds for claim in outcome.claims] == [True, True, True, True]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.cluster
+def test_at_a_service_in_trouble_the_loop_restores_too(control_plane: ControlPlane, tmp_path: Path) -> None:
+    """A call that fails and is made again is no second recovery, by ours or by the loop."""
+    sizes = ScaleSizes(20, 4, 1, poll_seconds=2, rest_seconds=4, latency_ms=20, error_every=10)
+    outcome = scale.measure(control_plane, sizes, 3, tmp_path, ["limit", "timers"])
+
+    assert contenders(outcome) == {("20 TrainingRuns, answers 20 ms late, 10 % of calls fail", one) for one in BOTH}
+    for one in outcome.series:
+        assert (one.values["recovered_right"], one.values["recovered_made"]) == ([4], [4])
+        assert len(one.values["handed_over_seconds"]) == 4
+
+
+@pytest.mark.cluster
+def test_the_limit_writes_what_the_operator_writes_first(control_plane: ControlPlane, tmp_path: Path) -> None:
+    """The same fields and about as much text, or the API server would have less to do for the loop."""
+    sizes = ScaleSizes(runs=12, corrupted=1, newcomers=1, poll_seconds=5, rest_seconds=5)
+    apply_crds(control_plane.kubectl, checkout_crds())
+    control_plane.kubectl("apply", "-k", REPOSITORY / "deploy")
+    theirs, ours = (
+        first_statuses(control_plane, f"first-{name}-{tmp_path.parent.name}", tmp_path / name, sizes, contender)
+        for name, contender in {"loop": scale_baselines.by_bare_loop, "operator": started}.items()
+    )
+
+    assert [paths(status) for status in theirs] == [paths(status) for status in ours]
+    assert len(json.dumps(theirs)) == pytest.approx(len(json.dumps(ours)), rel=0.02)
 
 
 @pytest.mark.pure
@@ -166,39 +218,6 @@ def test_a_poll_is_what_stands_between_two_pauses(steps: list[int], expected: li
 def test_the_claim_about_memory_is_judged_by_the_worst_download(grown: list[float], *, holds: bool) -> None:
     """And by no other job; the program exits 1 when it does not hold."""
     assert client.memory_claim(downloads(grown), 2048).holds is holds
-
-
-@pytest.mark.pure
-def test_the_page_is_made_of_the_outcomes_alone(tmp_path: Path) -> None:
-    """Ratios, quantiles, claims, the machine and the date; and a picture for each part."""
-    page.write(tmp_path, outcomes(), {"CPU": "a fast one"}, "2026-01-31")
-
-    text = (tmp_path / "bench.md").read_text()
-    assert "| Date | 2026-01-31 |" in text
-    assert "| CPU | a fast one |" in text
-    assert "- Little memory. Holds." in text
-    assert "| *ours / baseline* | **2.0** | **2.0** | **2.0** |" in text
-    assert f"| 1 run | {OURS} | 2 | 1.00 | 9.00 | 9.00 | 0.00 | 8.00 |" in text
-    assert str(tmp_path) not in text
-    assert sorted(path.name for path in tmp_path.glob("*.svg")) == [
-        f"bench-{name}.svg" for name in ("client", "inspection", "recovery")
-    ]
-
-
-@pytest.mark.pure
-def test_the_same_outcomes_give_the_same_page(tmp_path: Path) -> None:
-    """Whether they come from a program or from its JSON."""
-    for outcome in outcomes():
-        outcome.write(tmp_path / f"{outcome.program}.json")
-    read = [Outcome.read(tmp_path / f"{outcome.program}.json") for outcome in outcomes()]
-    pages = []
-    for number, found in enumerate((outcomes(), read)):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        page.write(folder, found, {}, "2026-01-31")
-        pages.append({path.name: path.read_text() for path in folder.iterdir()})
-
-    assert pages[0] == pages[1]
 
 
 @pytest.mark.pure

@@ -20,26 +20,45 @@ from tinker_operator.engine.kube import KubeApi
 AT_ONCE = 32
 
 
-def status_at(now: str) -> dict[str, Any]:
-    """A status of the size that the operator writes."""
-    names = {"Ready": ("Live", "True"), "Synced": ("Observed", "True"), "Corrupted": ("NotCorrupted", "False")}
+def status_at(now: str, run: str) -> dict[str, Any]:
+    """The fields, and the text in them, of the operator's first status of a run that it adopts.
+
+    Args:
+        now: When, as the API server writes it.
+        run: Its id at the service.
+    """
+    alive = f"Run {run} is alive and not corrupted."
+    told = {
+        "Reconciling": ("True", "HandingOver", alive),
+        "Ready": ("False", "HandingOver", alive),
+        "Synced": ("True", "Observed", "The service answers."),
+        "Corrupted": ("False", "NotCorrupted", "The service does not flag the run."),
+    }
+    stamp = {"lastTransitionTime": now, "observedGeneration": 1}
     conditions = [
-        {
-            "type": name,
-            "status": value,
-            "reason": reason,
-            "message": "Nothing is wrong with the run, as far as the service tells.",
-            "lastTransitionTime": now,
-            "observedGeneration": 1,
-        }
-        for name, (reason, value) in names.items()
+        {"type": name, "status": value, "reason": reason, "message": message, **stamp}
+        for name, (value, reason, message) in told.items()
     ]
-    return {"observedGeneration": 1, "trainingRunId": "x" * 40, "baseModel": "Qwen/Qwen3-8B", "conditions": conditions}
+    return {
+        "attempt": 0,
+        "baseModel": "Qwen/Qwen3-8B",
+        "conditions": conditions,
+        "failedAttempts": 0,
+        "lastCheckpoint": {"path": f"tinker://{run}/weights/step-3", "time": now},
+        "lastRequestTime": now,
+        "lineage": [run],
+        "loraRank": 8,
+        "observedGeneration": 1,
+        "origin": run,
+        "recoveries": 0,
+        "recovery": {"attempt": 0, "attemptTimes": [], "history": []},
+        "trainingRunId": run,
+    }
 
 
 async def patch_all(order: Mapping[str, Any]) -> int:
     """Returns how many statuses it wrote."""
-    status = status_at(datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))  # noqa: TID251 - a program's top
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")  # noqa: TID251 - a program's top
     async with await KubeApi.connect(Path(order["kubeconfig"])) as api:
         listed = [obj async for obj in api.list_objects(TRAINING_RUNS, order["namespace"])]
         left = iter(listed)
@@ -47,7 +66,10 @@ async def patch_all(order: Mapping[str, Any]) -> int:
         async def patch() -> int:
             done = 0
             for obj in left:
-                version = obj["metadata"]["resourceVersion"]
+                version, status = (
+                    obj["metadata"]["resourceVersion"],
+                    status_at(now, obj["spec"]["run"]["trainingRunId"]),
+                )
                 await api.patch_status(TRAINING_RUNS, key_of(TRAINING_RUNS.kind, obj), status, version)
                 done += 1
             return done

@@ -36,7 +36,7 @@ def registry_of(order: Mapping[str, Any], client: httpx.AsyncClient) -> kopf.Ope
         corrupted = "True" if found["corrupted"] else "False"
         told = [one for one in status.get("conditions", ()) if one["type"] == "Corrupted"]
         if [one["status"] for one in told] != [corrupted]:
-            new = status_at(meta["creationTimestamp"])
+            new = status_at(meta["creationTimestamp"], found["training_run_id"])
             next(one for one in new["conditions"] if one["type"] == "Corrupted")["status"] = corrupted
             patch.status.update(new)
 

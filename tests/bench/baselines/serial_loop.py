@@ -1,7 +1,8 @@
 """What one writes without an operator: a loop that looks at each run in turn, and restores what is corrupted, in turn.
 
 It uses the official SDK, believes the first look, keeps no journal, tries the newest checkpoint only, and writes the
-same ConfigMap at the end. What it leaves out, the operator does in the time that it takes longer. See `recovery`.
+same ConfigMap at the end. What it leaves out, the operator does in the time that it takes longer. See `recovery`, and
+`scale`, which names the runs on standard input: there are too many for a command line.
 """
 
 import json
@@ -83,5 +84,6 @@ def main(order: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    given = json.loads(sys.argv[1])
+    main(given if "runs" in given else {**given, "runs": json.loads(sys.stdin.readline())})
     leave(0)
