@@ -149,11 +149,11 @@ def _by_tag(runs: Iterable[ObservedRun]) -> Mapping[tuple[str, str], tuple[Obser
 
 
 def _essence(view: RunView) -> object:
-    """Strips what moves all the time and decides nothing: the last request, and agreement past the point of proof."""
+    """Strips what decides nothing: the last request, a sampler's checkpoint, and agreement past the point of proof."""
     match view:
         case ObservedRun():
             agreeing = view.agreeing if view.corrupted else CONFIRMED
-            return replace(view, last_request_time=None, agreeing=agreeing)
+            return replace(view, last_request_time=None, last_sampler_checkpoint=None, agreeing=agreeing)
         case Absent():
             return min(view.agreeing, CONFIRMED)
         case _:
