@@ -194,3 +194,15 @@ async def test_many_runs_are_listed_side_by_side_and_not_all_at_once() -> None:
     await stage.round()
 
     assert (stage.service.lists, stage.service.most) == (41, LISTED_AT_ONCE)
+
+
+async def test_a_defect_is_told_as_what_it_is() -> None:
+    """Not as one of several."""
+    stage = Rested(1)
+
+    def fail(_: int) -> None:
+        raise LookupError
+
+    stage.service.before_listing = fail
+    with pytest.raises(LookupError):
+        await stage.round()

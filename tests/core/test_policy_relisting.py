@@ -10,6 +10,7 @@ from tests.core.strategies_policy import NOW, World, checkpoint, policy, trainin
 from tinker_operator.api.checkpoint_policy import CheckpointPolicy
 from tinker_operator.api.policy_status import CheckpointPolicyStatus, DeletingCheckpoint
 from tinker_operator.api.publish_spec import Publish
+from tinker_operator.api.recovery_spec import ValidationLevel
 from tinker_operator.api.retention_spec import RetentionAction
 from tinker_operator.api.validation_spec import CheckpointValidation
 from tinker_operator.api.validation_status import PublishedCheckpoint, PublishingStatus
@@ -110,3 +111,14 @@ def test_what_is_to_be_public_or_not_any_more_is_at_stake() -> None:
 def test_what_is_proven_now_is_at_stake() -> None:
     asking = asks(validation=CheckpointValidation())
     assert at_stake(asking, world(asking).seen()) == {"r1", "r2", "r3"}
+
+
+def test_a_verdict_by_the_listing_alone_is_at_stake() -> None:
+    """An empty checkpoint is found so without a call of its own."""
+    asking = asks(validation=CheckpointValidation(level=ValidationLevel.LISTED))
+    found = world(asking)
+    assert at_stake(asking, found.seen()) == {"r1", "r2", "r3"}
+    plan = plan_policy(asking, found.seen(), NOW)
+    section = plan_validation(asking, found.seen(), plan, "cluster", NOW).section
+    told = asking.model_copy(update={"status": CheckpointPolicyStatus(validation=section)})
+    assert at_stake(told, found.seen()) == set()

@@ -50,13 +50,20 @@ class PassListings:
         """Asks until every TrainingRun has its answers, those that came or moved on meanwhile too.
 
         A service whose runs could not be seen is not asked for their checkpoints: nothing can be decided on them.
+
+        Raises:
+            Exception: The first defect that one of the listings met.
         """
         while missing := self._missing(shell, policy):
             room = asyncio.Semaphore(LISTED_AT_ONCE)
-            async with asyncio.TaskGroup() as group:
-                for run, question in missing:
-                    if not self._reuse(shell, run, question):
-                        group.create_task(self._ask(shell, run, question, obj, room))
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for run, question in missing:
+                        if not self._reuse(shell, run, question):
+                            group.create_task(self._ask(shell, run, question, obj, room))
+            except ExceptionGroup as defects:
+                # A log line tells of the kind and the place, and those of a group say nothing.
+                raise defects.exceptions[0] from defects
 
     def distrust(self, run_ids: Collection[str]) -> bool:
         """Drops earlier listings of these runs, and says whether there were any."""

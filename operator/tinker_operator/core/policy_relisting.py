@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from tinker_operator.api.checkpoint_policy import CheckpointPolicy
-from tinker_operator.api.validation_status import PolicyValidationStatus
 from tinker_operator.core.policy import PolicyPlan
 from tinker_operator.core.policy_concern import Errand
 from tinker_operator.core.policy_export import ExportPlan
@@ -88,9 +87,10 @@ def _publishing(policy: CheckpointPolicy, plan: PublishingPlan) -> Iterator[str]
 
 def _validation(policy: CheckpointPolicy, plan: ValidationPlan) -> Iterator[str]:
     yield from _of_errands(plan.errands)
-    for section in (policy.status.validation, plan.section):
-        if isinstance(section, PolicyValidationStatus) and section.in_flight is not None:
-            yield section.in_flight.path
+    both = policy.status.validation, plan.section
+    yield from (it.in_flight.path for it in both if it is not None and it.in_flight is not None)
+    before, after = (frozenset(it.verdicts) if it is not None else frozenset() for it in both)
+    yield from (it.path for it in before ^ after)
 
 
 def _exports(policy: CheckpointPolicy, plan: ExportPlan) -> Iterator[str]:
