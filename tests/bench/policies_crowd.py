@@ -105,7 +105,7 @@ class Crowd:
         return FirstTimes(self.stage.kubectl, path, {TOLD: told, DONE: done})
 
     def listings(self) -> int:
-        """Returns how often the checkpoints of a run were listed so far."""
+        """Returns how many calls for the checkpoints of a run there were so far."""
         counts = self.stage.wire.calls()["counts"]
         return int(counts.get(LISTING, 0))
 

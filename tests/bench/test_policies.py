@@ -39,7 +39,8 @@ def test_policies_list_once_rest_and_let_the_right_ones_go(control_plane: Contro
     ids=["as promised", "a write at rest", "more listings than promised"],
 )
 def test_a_promise_that_is_not_kept_is_told(found: dict[str, list[float]], holds: list[bool]) -> None:
-    ours = {"rest_writes": [0.0], "rest_listings_per_interval": [12.0], "delete_seconds": [1.0], **found}
+    kept = {"start_listings": [60.0], "rest_writes": [0.0], "rest_listings_per_interval": [12.0]}
+    ours = {**kept, "delete_seconds": [1.0], **found}
     assert [claim.holds for claim in policies.claims(SIZES, ours)] == holds
 
 
