@@ -23,6 +23,7 @@ AT_ONCE = 16
 _COUNTER = re.compile(r"^apiserver_request_total\{(?P<labels>.*)\} (?P<count>\S+)$")
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 _WRITING = {"APPLY", "DELETE", "PATCH", "POST", "PUT"}
+_COUNTED = {"checkpointpolicies", "configmaps", "events", "trainingruns"}
 _STILL = 4
 """Looks in a row without a call, after which the next call belongs to another poll."""
 _LOOK_SECONDS = 0.1
@@ -85,7 +86,7 @@ def writes(kubectl: Kubectl) -> Counter[str]:
     for line in kubectl("get", "--raw", "/metrics").stdout.splitlines():
         if found := _COUNTER.match(line):
             labels = dict(_LABEL.findall(found["labels"]))
-            if labels["verb"] in _WRITING and labels["resource"] in {"trainingruns", "configmaps", "events"}:
+            if labels["verb"] in _WRITING and labels["resource"] in _COUNTED:
                 counted[labels["resource"]] += int(float(found["count"]))
     return counted
 

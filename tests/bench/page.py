@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
-from tests.bench import scale_page
+from tests.bench import policies_page, scale_page
 from tests.bench.charts import Bar, Chart, Group
 from tests.bench.contest import OURS
 from tests.bench.outcome import Claim, Outcome, Series, Untrue, one_machine, quantile, ratio
@@ -13,7 +13,7 @@ from tests.bench.page_text import given, spread, table
 
 MIB = 1024**2
 SCALE = "scale"
-NEEDED = ("client", "inspection", "recovery", "retention", SCALE)
+NEEDED = ("client", "inspection", "recovery", "retention", "policies", SCALE)
 """Programs that the page tells of."""
 LEAST_GROWTH = MIB
 """Growth below this is the noise of the allocator: nothing is divided by it."""
@@ -129,6 +129,8 @@ def _parts(found: Mapping[str, Outcome]) -> Iterator[str]:
     del told["poll_seconds"]  # no option, but what every TrainingRun there asks for
     yield _RECOVERY.format(arguments=given(replace(recovery, arguments=told)), poll=poll, delays=_delays(recovery))
     yield _RETENTION.format(arguments=given(found["retention"]), costs=_costs(found["retention"]))
+    policies = found["policies"]
+    yield policies_page.TEXT.format(arguments=given(policies), figures=table(*policies_page.figures(policies)))
 
 
 def _claim(claim: Claim) -> str:

@@ -16,6 +16,10 @@ FULL: Orders = {
     "inspection": ["inspection"],
     "recovery": ["recovery"],
     "retention": ["retention"],
+    "policies": [
+        *("policies", "--runs", "2000", "--checkpoints", "100", "--policies", "20"),
+        *("--rest-seconds", "300"),
+    ],
     "scale-100": ["scale", "--runs", "100", *_FEWER],
     "scale-1000": ["scale", "--runs", "1000", *_FEWER],
     "scale-10000": ["scale", "--runs", "10000", "--rest-seconds", "600", "--newcomers", "100"],
@@ -31,6 +35,10 @@ SHORT: Orders = {
     "inspection": ["inspection", "--mib", "16", "--repetitions", "1"],
     "recovery": ["recovery", "--many", "3", "--samples-of-one", "1", "--samples-of-many", "3"],
     "retention": ["retention", "--policies", "4", "--runs", "40", "--checkpoints", "10", "--repetitions", "1"],
+    "policies": [
+        *("policies", "--runs", "40", "--checkpoints", "5", "--policies", "2"),
+        *("--poll-seconds", "2", "--rest-seconds", "6"),
+    ],
     "scale-300": ["scale", "--runs", "300", "--corrupted", "5", *_SHORTLY],
     "scale-50ms": [
         *("scale", "--runs", "40", "--corrupted", "5", "--latency-ms", "50"),

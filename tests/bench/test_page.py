@@ -66,6 +66,7 @@ def outcomes(seconds: float = 2.0, here: Mapping[str, str] = FAST) -> list[Outco
         Outcome("inspection", {"seed": 7}, pairs, machine=here),
         Outcome("recovery", {"seed": 7, "poll_seconds": 1.0}, delays, machine=here),
         Outcome("retention", {"seed": 7}, pairs, machine=here),
+        Outcome("policies", {"seed": 7}, [Series("many", OURS, {"start_seconds": [42.5]})], machine=here),
         *(replace(crowd(runs), machine=here) for runs in (100, 1000, 10_000)),
         *(replace(crowd(latency_ms=late, error_every=50), machine=here) for late in (50, 300)),
     ]
@@ -86,6 +87,7 @@ def test_the_page_is_made_of_the_outcomes_alone(tmp_path: Path) -> None:
     assert "- Little memory. Holds." in text
     assert "| *ours / baseline* | **2.0** | **2.0** | **2.0** |" in text
     assert f"| 1 run | {OURS} | 2 | 1.00 | 9.00 | 9.00 | 0.00 | 8.00 |" in text
+    assert "| start until every policy has told, s | 42.5 |" in text
     assert str(tmp_path) not in text
     pictures = sorted(path.name for path in tmp_path.glob("*.svg"))
     assert pictures == [

@@ -19,6 +19,7 @@ from tinker_operator.controllers.held_up import HeldUp
 from tinker_operator.controllers.objects import CHECKPOINT_POLICIES, TRAINING_RUNS
 from tinker_operator.controllers.policy_metrics import FigureBook
 from tinker_operator.controllers.reporter import Reporter
+from tinker_operator.controllers.services import Service
 from tinker_operator.controllers.shell import Shell
 from tinker_operator.core.inventory import Inventory, next_inventory
 from tinker_operator.core.world import ObservedRun
@@ -122,11 +123,12 @@ class Stage:
         self.service = FakeService(*steps)
         self.api = FakeApi(self.store)
         self.inventory = next_inventory(Inventory(), [ObservedRun(FIRST, MODEL)], watched=[], now=NOW)
+        self.connection = Service(cast("Any", self.service))
         parts = SimpleNamespace(
             store=self.store,
             api=self.api,
             cluster_id="test",
-            services=SimpleNamespace(inventory_of=lambda _: self.inventory),
+            services=SimpleNamespace(inventory_of=lambda _: self.inventory, of=lambda _: self.connection),
             client_of=lambda _: self.service,
             reporter=Reporter(cast("Any", self.api), self.store, cast("Any", None), cast("Any", None)),
             clock=lambda: NOW,

@@ -550,7 +550,7 @@ def test_a_failed_deletion_is_never_tried_again_at_once(world: World, outcomes: 
 def test_questions_are_the_governed_lineages_and_none_once_answered(world: World) -> None:
     governed = [run for run in world.runs if governs(world.policy, run)]
     asked = policy_questions(world.policy, world.runs, {})
-    assert {it.run_id for it in asked} == {run_id for run in governed for run_id in followed_runs(run)}  # type: ignore[union-attr]
+    assert {it.run_id for it in asked} == {run_id for run in governed for run_id in followed_runs(run)}
     assert len(asked) == len(set(asked))
     assert policy_questions(world.policy, world.runs, dict.fromkeys(asked, Absent())) == ()
 

@@ -1,10 +1,11 @@
 """CheckpointPolicy: observe, plan, act, report. Every branch is in `core`; this is the order of the four.
 
 Listing takes time, and so does deleting, while the cluster goes on. So what the cluster says is read from the store
-after the last listing, and once more right before each deletion, with no await in between.
+after the last listing, and once more right before each deletion, with no await in between. A run of which nothing says
+that it changed is not listed again, unless something is at stake there.
 """
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 
 from pydantic import ValidationError
@@ -13,7 +14,6 @@ from tinker_operator.api.checkpoint_policy import CheckpointPolicy
 from tinker_operator.api.policy_status import CheckpointPolicyStatus
 from tinker_operator.api.reasons import Reason
 from tinker_operator.api.training_run import TrainingRun
-from tinker_operator.controllers.accounts import Account
 from tinker_operator.controllers.actuator import perform
 from tinker_operator.controllers.exports import see_to_export
 from tinker_operator.controllers.held_up import settled
@@ -23,13 +23,12 @@ from tinker_operator.controllers.objects import (
     CHECKPOINT_POLICIES,
     account_of,
     checkpoint_policies,
-    key_of_run,
     parsed,
     training_runs,
     unparsed,
 )
-from tinker_operator.controllers.observer import answer
 from tinker_operator.controllers.policy_concerns import act_on_concerns, with_concerns
+from tinker_operator.controllers.policy_listings import Listings, PassListings, changing, place_of
 from tinker_operator.controllers.shell import NOT_ASKED, Shell
 from tinker_operator.core.export_references import with_exports
 from tinker_operator.core.policy import PolicyPlan, conclude, next_policy_status, plan_policy, still_due
@@ -42,26 +41,44 @@ from tinker_operator.core.policy_export import (
     seen_to,
 )
 from tinker_operator.core.policy_figures import deletions, figures
+from tinker_operator.core.policy_publishing import PublishingPlan, plan_publishing
 from tinker_operator.core.policy_references import followed_runs, references
-from tinker_operator.core.policy_seen import Governed, PolicySeen, policy_questions
+from tinker_operator.core.policy_relisting import to_list_anew
+from tinker_operator.core.policy_seen import Governed, PolicySeen
 from tinker_operator.core.policy_telling import policy_events
+from tinker_operator.core.policy_validation import ValidationPlan, plan_validation
 from tinker_operator.core.policy_verdicts import with_proofs
 from tinker_operator.core.run_status import Requeue, outcome_fault, requeue
 from tinker_operator.core.schedule import with_conflict
 from tinker_operator.core.world import (
-    Answer,
     DeleteCheckpoint,
     Fault,
     Performed,
-    Question,
     RunView,
     SetCheckpointTtl,
 )
 from tinker_operator.engine.keys import KubeObject, ObjectKey
 
-Listings = Mapping[tuple[ObjectKey, Account], Mapping[Question, Answer]]
-"""What was listed for each TrainingRun through each account: another account's answers say nothing to this one."""
 _DOUBTED = Fault(Reason.OBSERVING, "The newest look at the service failed; the next one has to agree.")
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What a pass knows, and what it is going to do.
+
+    Attributes:
+        listings: What was listed.
+        seen: That, with what the inventories and the cluster say.
+        plan: What retention makes of it.
+        concerns: What publishing and validation make of it.
+        exports: What exports make of it.
+    """
+
+    listings: Listings
+    seen: PolicySeen
+    plan: PolicyPlan
+    concerns: tuple[PublishingPlan, ValidationPlan]
+    exports: ExportPlan
 
 
 async def reconcile_checkpoint_policy(shell: Shell, key: ObjectKey) -> float | None:
@@ -82,14 +99,13 @@ async def reconcile_checkpoint_policy(shell: Shell, key: ObjectKey) -> float | N
     except ValidationError as error:
         await report_invalid(shell, CHECKPOINT_POLICIES, obj, error)
         return None
-    listings = await _listings(shell, policy, obj)
-    seen = _seen(shell, policy, listings)
-    plan = plan_policy(policy, seen, shell.clock())
+    view = await _viewed(shell, policy, obj)
+    seen, plan, listings = view.seen, view.plan, view.listings
     performed = await _act(shell, policy, plan, seen, listings)
     told = None if plan.blind else figures(plan, performed, shell.clock())
     shell.figures.tell(key, policy.metadata.uid, told, deletions(plan, performed))
-    done = await act_on_concerns(shell, policy, seen, plan, partial(_seen, shell, policy, listings))
-    exports = await _exported(shell, policy, plan)
+    done = await act_on_concerns(shell, policy, seen, view.concerns, partial(_seen, shell, policy, listings))
+    exports = await _exported(shell, policy, view.exports)
     status = next_policy_status(policy, seen, plan, performed, shell.clock())
     status = with_conflict(policy, status, seen, shell.clock())
     status, wake = with_concerns(shell, policy, status, done)
@@ -102,9 +118,23 @@ async def reconcile_checkpoint_policy(shell: Shell, key: ObjectKey) -> float | N
     return soonest(after, wake, look_again(policy, status, shell.clock()))
 
 
-async def _exported(shell: Shell, policy: CheckpointPolicy, plan: PolicyPlan) -> ExportPlan:
+async def _viewed(shell: Shell, policy: CheckpointPolicy, obj: KubeObject) -> _View:
+    """Lists and plans, until all that is at stake was listed in this pass; whatever is done then was planned here."""
+    listings = PassListings()
+    while True:
+        await listings.fill(shell, policy, obj)
+        now, seen = shell.clock(), _seen(shell, policy, listings.answers)
+        plan = plan_policy(policy, seen, now)
+        publishing = plan_publishing(policy, seen, plan, now)
+        validation = plan_validation(policy, seen, plan, shell.cluster_id, now)
+        exports = plan_export(policy, plan, now)
+        stakes = to_list_anew(policy, seen, plan, publishing=publishing, validation=validation, exports=exports)
+        if not listings.distrust(stakes):
+            return _View(listings.answers, seen, plan, (publishing, validation), exports)
+
+
+async def _exported(shell: Shell, policy: CheckpointPolicy, exports: ExportPlan) -> ExportPlan:
     """Sees to the Jobs of exports; whatever comes of it, retention and its report go on."""
-    exports = plan_export(policy, plan, shell.clock())
     runs = {it.metadata.name: it for it in training_runs(shell.store, policy.metadata.namespace)}
     for turn in exports.due:
         run = runs.get(turn.record.training_run)
@@ -114,25 +144,6 @@ async def _exported(shell: Shell, policy: CheckpointPolicy, plan: PolicyPlan) ->
         )
         exports = seen_to(exports, turn, fate, shell.clock())
     return exports
-
-
-async def _listings(shell: Shell, policy: CheckpointPolicy, obj: KubeObject) -> Listings:
-    """Asks until every TrainingRun has its answers, those that came or moved on meanwhile too.
-
-    A service whose runs could not be seen is not asked for their checkpoints: nothing can be decided on them.
-    """
-    listings: dict[tuple[ObjectKey, Account], dict[Question, Answer]] = {}
-    while missing := _missing(shell, policy, listings):
-        for run, question in missing:
-            answers = listings.setdefault(_place(run), {})
-            answers[question] = await answer(question, obj, shell.api, shell.client_of(run))
-    return listings
-
-
-def _missing(shell: Shell, policy: CheckpointPolicy, listings: Listings) -> list[tuple[TrainingRun, Question]]:
-    runs = training_runs(shell.store, policy.metadata.namespace)
-    seen = [run for run in runs if shell.services.inventory_of(account_of(run)).is_current]
-    return [(run, it) for run in seen for it in policy_questions(policy, (run,), listings.get(_place(run), {}))]
 
 
 def _seen(shell: Shell, policy: CheckpointPolicy, listings: Listings) -> PolicySeen:
@@ -147,11 +158,7 @@ def _governed(shell: Shell, run: TrainingRun, listings: Listings, unreadable: Fa
     inventory = shell.services.inventory_of(account_of(run))
     gap = unreadable or (_DOUBTED if inventory.doubt is not None else None)
     views: dict[str, RunView] = {run_id: gap or inventory.view(run_id) for run_id in followed_runs(run)}
-    return Governed(run, views, listings.get(_place(run), {}))
-
-
-def _place(run: TrainingRun) -> tuple[ObjectKey, Account]:
-    return key_of_run(run), account_of(run)
+    return Governed(run, views, listings.get(place_of(run), {}))
 
 
 async def _act(
@@ -167,7 +174,8 @@ async def _act(
         if (name := plan.training_run_of(action.path)) in troubled:
             continue
         run, due = by_name[name], partial(_still_due, shell, policy, listings, action)
-        performed.append(Performed(action, await perform(action, run, shell.api, shell.client_of(run), due)))
+        with changing(shell, run):
+            performed.append(Performed(action, await perform(action, run, shell.api, shell.client_of(run), due)))
         if isinstance(performed[-1].outcome, Fault):
             troubled.add(name)
     return tuple(performed)

@@ -1,7 +1,7 @@
 """A policy's other concerns: background validation and publishing, after retention and beside it.
 
-Each plans on what retention saw, performs what was journalled before, and adds its section of status. Their trouble
-stays theirs: nothing here raises, and nothing here holds a deletion back or lets one go.
+Each planned on what retention saw; here they perform what was journalled before, and add their sections of status.
+Their trouble stays theirs: nothing here raises, and nothing here holds a deletion back or lets one go.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,9 +12,10 @@ from tinker_operator.api.checkpoint_policy import CheckpointPolicy
 from tinker_operator.api.policy_status import CheckpointPolicyStatus
 from tinker_operator.controllers.actuator import perform
 from tinker_operator.controllers.objects import CHECKPOINT_POLICIES, parsed
+from tinker_operator.controllers.policy_listings import changing
 from tinker_operator.controllers.shell import Shell
 from tinker_operator.core.conditions import next_conditions
-from tinker_operator.core.policy import PolicyPlan, plan_policy
+from tinker_operator.core.policy import plan_policy
 from tinker_operator.core.policy_concern import Errand, Returned, soonest
 from tinker_operator.core.policy_concern_findings import publishing_finding, validation_finding
 from tinker_operator.core.policy_publishing import (
@@ -27,7 +28,6 @@ from tinker_operator.core.policy_seen import PolicySeen
 from tinker_operator.core.policy_validation import (
     ValidationPlan,
     next_validation,
-    plan_validation,
     validation_wake,
 )
 from tinker_operator.core.world import Fault
@@ -55,21 +55,23 @@ class Concerned:
 
 
 async def act_on_concerns(
-    shell: Shell, policy: CheckpointPolicy, seen: PolicySeen, plan: PolicyPlan, look: Look
+    shell: Shell,
+    policy: CheckpointPolicy,
+    seen: PolicySeen,
+    plans: tuple[PublishingPlan, ValidationPlan],
+    look: Look,
 ) -> Concerned:
-    """Plans and performs what the concerns ask for in this pass.
+    """Performs what the concerns ask for in this pass.
 
     Args:
         shell: What the controllers work with.
         policy: The policy, with its journals.
         seen: What retention saw.
-        plan: What retention makes of it.
+        plans: What the concerns make of it.
         look: Sees anew, right before something becomes public.
     """
-    now = shell.clock()
-    publishing = plan_publishing(policy, seen, plan, now)
+    publishing, validation = plans
     published = await _run(shell, policy, seen, publishing.errands, look)
-    validation = plan_validation(policy, seen, plan, shell.cluster_id, now)
     proven = await _run(shell, policy, seen, validation.errands, look)
     return Concerned(validation, proven, publishing, published)
 
@@ -110,14 +112,15 @@ async def _run(
     returned: list[Returned] = []
     for errand in errands:
         run = runs[errand.training_run]
-        outcome = await perform(
-            errand.action,
-            run,
-            shell.api,
-            shell.client_of(run),
-            partial(_still_wanted, shell, policy, errand, look),
-            inspections=shell.inspections,
-        )
+        with changing(shell, run):
+            outcome = await perform(
+                errand.action,
+                run,
+                shell.api,
+                shell.client_of(run),
+                partial(_still_wanted, shell, policy, errand, look),
+                inspections=shell.inspections,
+            )
         returned.append(Returned(errand, outcome))
         if isinstance(outcome, Fault):
             break

@@ -10,6 +10,7 @@ from datetime import datetime
 from operator import attrgetter
 
 from tinker_operator.controllers.accounts import Account, Credentials, Keyring, connect
+from tinker_operator.controllers.known_listings import KnownListings
 from tinker_operator.controllers.translate import fault_of, observed_run
 from tinker_operator.core.inventory import Inventory, failed_inventory, next_inventory
 from tinker_operator.core.world import Fault
@@ -37,6 +38,7 @@ class Service:
         looked_from: Monotonic time, in seconds, at which the newest look that succeeded began.
         lock: Held while looking, so that accounts with the same key share a look instead of repeating it.
         budget: What its calls are let out by.
+        listings: The checkpoints that it listed for policies.
     """
 
     client: TinkerClient
@@ -45,6 +47,7 @@ class Service:
     looked_from: float = float("-inf")
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     budget: Budget = field(default_factory=usual_budget)
+    listings: KnownListings = field(default_factory=KnownListings)
 
     async def look(self, watched: Iterable[str], clock: Callable[[], datetime], began: float) -> None:
         """Replaces the snapshot by a new look at every run; trouble becomes the snapshot's fault."""

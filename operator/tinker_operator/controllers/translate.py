@@ -25,7 +25,7 @@ KEY_OR_PACE = (Unauthorized, Forbidden, BillingRequired, RateLimited)
 
 def observed_run(run: TrainingRun) -> ObservedRun:
     """Returns the run as an observation; agreement is counted by the inventory."""
-    last = run.last_checkpoint
+    last, sampler = run.last_checkpoint, run.last_sampler_checkpoint
     return ObservedRun(
         run_id=run.training_run_id,
         base_model=run.base_model,
@@ -34,6 +34,7 @@ def observed_run(run: TrainingRun) -> ObservedRun:
         corrupted=run.corrupted,
         last_request_time=run.last_request_time,
         last_checkpoint=observed_checkpoint(last, run.training_run_id) if last else None,
+        last_sampler_checkpoint=observed_checkpoint(sampler, run.training_run_id) if sampler else None,
         metadata=run.user_metadata,
     )
 

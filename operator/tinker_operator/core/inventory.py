@@ -18,7 +18,8 @@ CONFIRMED = 2
 
 _SAID = attrgetter(*(one.name for one in fields(ObservedRun) if one.name != "agreeing"))
 """Everything that the service says of a run."""
-_DECIDES = attrgetter(*(one.name for one in fields(ObservedRun) if one.name not in {"agreeing", "last_request_time"}))
+_UNDECISIVE = {"agreeing", "last_request_time", "last_sampler_checkpoint"}
+_DECIDES = attrgetter(*(one.name for one in fields(ObservedRun) if one.name not in _UNDECISIVE))
 """What of it can alter a decision: the last request moves all the time."""
 
 
@@ -166,7 +167,7 @@ def _by_tag(runs: Iterable[ObservedRun]) -> Mapping[tuple[str, str], tuple[Obser
 
 
 def _essence(view: RunView) -> object:
-    """What decides: not the last request, which moves all the time, nor agreement past the point of proof."""
+    """What decides: not the last request, nor a sampler's checkpoint, nor agreement past the point of proof."""
     match view:
         case ObservedRun():
             return _DECIDES(view), view.agreeing if view.corrupted else CONFIRMED

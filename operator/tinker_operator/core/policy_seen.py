@@ -82,7 +82,7 @@ def lets_go(policy: CheckpointPolicy) -> bool:
 
 def policy_questions(
     policy: CheckpointPolicy, governed: Iterable[TrainingRun], answers: Mapping[Question, Answer]
-) -> tuple[Question, ...]:
+) -> tuple[CheckpointsOf, ...]:
     """Returns what is still to be asked: the listing of each run in the lineage of each governed TrainingRun.
 
     Ask for one TrainingRun at a time where credentials differ. One that is not bound yet has nothing to ask.

@@ -73,6 +73,7 @@ class ObservedRun:
         agreeing: How many observations in a row said the same of `corrupted`, this one included.
         last_request_time: When it was last used.
         last_checkpoint: Newest training checkpoint, if the service tells.
+        last_sampler_checkpoint: Newest sampler checkpoint, if the service tells.
         metadata: user_metadata of the run.
     """
 
@@ -84,6 +85,7 @@ class ObservedRun:
     agreeing: int = 1
     last_request_time: datetime | None = None
     last_checkpoint: ObservedCheckpoint | None = None
+    last_sampler_checkpoint: ObservedCheckpoint | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
