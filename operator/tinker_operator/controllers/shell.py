@@ -15,9 +15,12 @@ from tinker_operator.controllers.policy_metrics import FigureBook
 from tinker_operator.controllers.poller import Poller
 from tinker_operator.controllers.reporter import Reporter
 from tinker_operator.controllers.services import Service, Services
+from tinker_operator.controllers.tracked import tracked
 from tinker_operator.core.identity import origin_of
 from tinker_operator.core.inventory import Inventory
+from tinker_operator.core.run_plan import SILENT_SECONDS
 from tinker_operator.core.world import Fault
+from tinker_operator.engine.keys import ObjectKey
 from tinker_operator.engine.kube import KubeApi
 from tinker_operator.engine.store import Store
 from tinker_operator.tinker.client import TinkerClient
@@ -66,6 +69,20 @@ class Shell:
         fresh = not isinstance(service, Service) or service.looked_from > self.arrivals.came(run.metadata.uid)
         bound = run.status.origin == origin_of(run)
         return known if bound or fresh or known.fault is not None else Inventory()
+
+    def first_look_in(self, key: ObjectKey) -> float | None:
+        """Returns for how many seconds more a first look at the object's service is waited for; None when it is not.
+
+        Until then nothing can be said of it, and whoever looks wakes it: ten thousand rounds that find so cost seconds.
+        """
+        run = self.store.derived(key, tracked)
+        if run is None or self.services.of(run.account) is not None:
+            return None
+        left = SILENT_SECONDS - self.arrivals.waited_seconds(run.uid)
+        if left <= 0:
+            return None
+        self.poller.soon(run.account)
+        return left
 
     def client_of(self, run: TrainingRun) -> TinkerClient | Fault:
         """Returns the client for the object's service, or why there is none."""

@@ -49,7 +49,7 @@ class EngineSettings:
     workers: int = 256
     reconcile_seconds: float = 300.0
     resync_seconds: float = 300.0
-    settle_seconds: float = 10.0
+    settle_seconds: float = 60.0
     drain_seconds: float = 4.0
     cancel_seconds: float = 1.0
     end_seconds: float = 7.0
