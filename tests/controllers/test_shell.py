@@ -14,7 +14,9 @@ from tinker_operator.controllers.objects import TRAINING_RUNS
 from tinker_operator.controllers.services import Service
 from tinker_operator.controllers.shell import Shell
 from tinker_operator.core.inventory import Inventory
+from tinker_operator.core.run_plan import SILENT_SECONDS
 from tinker_operator.core.world import ObservedRun
+from tinker_operator.engine.keys import ObjectKey
 from tinker_operator.engine.store import Store
 
 pytestmark = pytest.mark.pure
@@ -67,3 +69,54 @@ def test_an_object_is_decided_on_what_was_seen_in_its_time(name: str) -> None:
     shell, run, told = TABLE[name]
 
     assert (shell.inventory_of(run) != Inventory()) == told
+
+
+@dataclass
+class NotLooked:
+    """Services of which the first look is still under way, or has told what is wrong; and who is asked for a look."""
+
+    known: Any = None
+    asked: list[Account] = field(default_factory=list)
+
+    def of(self, _account: Account) -> Any:
+        return self.known
+
+    def soon(self, account: Account) -> None:
+        self.asked.append(account)
+
+
+WAITS: dict[str, tuple[float, Any, float | None]] = {
+    "a new object waits for what is left of the five seconds": (2.0, None, SILENT_SECONDS - 2.0),
+    "after them it is told that nothing is known": (SILENT_SECONDS, None, None),
+    "a look that failed has said something": (2.0, UNREACHABLE, None),
+    "a look that succeeded, too": (2.0, Service(cast("Any", None), KNOWN), None),
+}
+
+
+@pytest.mark.parametrize("name", WAITS)
+def test_no_round_begins_before_the_first_look(name: str) -> None:
+    """The look is asked for, and wakes the object; until then there is nothing that a round could say."""
+    waited, known, expected = WAITS[name]
+    now, services = [0.0], NotLooked(known)
+    store, nothing = Store(), cast("Any", None)
+    arrivals = Arrivals(store, lambda: now[0])
+    metadata = {"name": "sft", "namespace": "team", "uid": "uid-1", "resourceVersion": "1", "generation": 1}
+    store.apply(TRAINING_RUNS.kind, {"metadata": metadata, "spec": {"run": {"trainingRunId": FIRST}}})
+    now[0] = waited
+    rest = (nothing, arrivals, nothing, nothing, nothing, "test", nothing)
+    shell = Shell(store, nothing, cast("Any", services), cast("Any", services), *rest)
+
+    assert shell.first_look_in(ObjectKey(TRAINING_RUNS.kind, "team", "sft")) == expected
+    assert len(services.asked) == (expected is not None)
+
+
+def test_what_does_not_parse_is_told_so_at_once() -> None:
+    """It names no service to wait for."""
+    store, nothing, services = Store(), cast("Any", None), NotLooked()
+    store.apply(
+        TRAINING_RUNS.kind, {"metadata": {"name": "sft", "namespace": "team", "uid": "u", "resourceVersion": "1"}}
+    )
+    rest = (nothing, Arrivals(store, lambda: 0.0), nothing, nothing, nothing, "test", nothing)
+    shell = Shell(store, nothing, cast("Any", services), cast("Any", services), *rest)
+
+    assert shell.first_look_in(ObjectKey(TRAINING_RUNS.kind, "team", "sft")) is None
