@@ -2,19 +2,22 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.engine.conftest import JumpingLoop
 
 from tinker_operator.tinker import listing
-from tinker_operator.tinker.errors import IncompleteListing
+from tinker_operator.tinker.errors import IncompleteListing, InvalidResponse
 from tinker_operator.tinker.listing import Page, whole_listing
 
 pytestmark = pytest.mark.pure
 
+T = TypeVar("T")
 Change = Callable[[list[int]], list[int]]
 
 
@@ -204,3 +207,58 @@ def test_a_service_that_never_ends_is_given_up(total: int | None, monkeypatch: p
 
     with pytest.raises(IncompleteListing):
         asyncio.run(whole_listing(fetch, lambda row: row, "rows"))
+
+
+def run_jumping(main: Callable[[Callable[[], float]], Coroutine[Any, Any, T]]) -> T:
+    """Runs it in a loop whose time passes only while it would wait."""
+    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
+        return runner.run(main(runner.get_loop().time))
+
+
+@pytest.mark.parametrize(
+    ("counts", "answers"),
+    [(True, 1 + 3), (False, 11)],
+    ids=["counted rows: the first page, then four at a time", "uncounted rows: each page tells of the next"],
+)
+def test_a_listing_takes_as_long_as_so_many_answers(counts: bool, answers: int) -> None:
+    """A service that is 300 ms away lists a hundred pages in 8 s, not in 30."""
+
+    async def main(clock: Callable[[], float]) -> tuple[float, int]:
+        service, asked, most = Service(list(range(100)), 10, counts), 0, 0
+
+        async def fetch(offset: int) -> Page[int]:
+            nonlocal asked, most
+            asked += 1
+            most = max(most, asked)
+            await asyncio.sleep(1)
+            asked -= 1
+            return await service.fetch(offset)
+
+        began = clock()
+        assert await whole_listing(fetch, lambda row: row, "rows") == tuple(range(100))
+        return clock() - began, most
+
+    took, most = run_jumping(main)
+    assert took == pytest.approx(answers)
+    assert most <= listing.PAGES_AT_ONCE
+
+
+def test_a_page_that_fails_ends_the_listing_and_what_was_asked_beside_it() -> None:
+    """Nothing goes on in the background once the caller has its error."""
+
+    async def main(_: Callable[[], float]) -> list[int]:
+        service, ended = Service(list(range(50)), 10), list[int]()
+
+        async def fetch(offset: int) -> Page[int]:
+            await asyncio.sleep(offset)
+            if offset == 10:
+                raise InvalidResponse("half a page")
+            ended.append(offset)
+            return await service.fetch(offset)
+
+        with pytest.raises(InvalidResponse):
+            await whole_listing(fetch, lambda row: row, "rows")
+        await asyncio.sleep(100)
+        return ended
+
+    assert run_jumping(main) == [0]

@@ -7,21 +7,26 @@ subset taken for the whole would make a living run look deleted; therefore a pas
 - the service says how many there are: the same number on every page, and that many different ids were read;
 - it does not say (no count, or 0 beside rows): pages were read until an empty one, and no id came twice.
 
-A pass that does not count is made once more. When the service gave the same count throughout both, both together may
+A pass that does not count is made once more, page after page; the first asks for several pages at once where the rows
+are counted, and is judged as any other. When the service gave the same count throughout both, both together may
 have seen every row even if each alone missed one that moved.
 
 What no count can show is one row made and another deleted between the same two pages; whoever concludes something from
 an absence therefore waits for two listings.
 """
 
-from collections.abc import Awaitable, Callable, Hashable
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
 from collections.abc import Set as AbstractSet
+from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
 
 from tinker_operator.tinker.errors import IncompleteListing
 
 T = TypeVar("T")
+PAGES_AT_ONCE: Final = 4
+"""A service that is far away answers a hundred pages within 25 times its delay, and is not crowded by one listing."""
 MOST_ROWS: Final = 1_000_000
 """No account has more; a service that goes on beyond it repeats itself without end."""
 
@@ -79,7 +84,7 @@ async def whole_listing(
     """Read every page and give every row once, in the order first seen.
 
     Args:
-        fetch: Gives the page that begins at an offset.
+        fetch: Gives the page that begins at an offset; several are asked for at once when it is known where they begin.
         identity: The row's own id.
         what: What is listed, for the message.
 
@@ -87,10 +92,10 @@ async def whole_listing(
         IncompleteListing: Two passes did not add up.
         TinkerError: Any that `fetch` raises.
     """
-    first = await _read(fetch, identity)
+    first = await _read(fetch, identity, _side_by_side)
     if first.whole:
         return tuple(first.found.values())
-    second = await _read(fetch, identity)
+    second = await _read(fetch, identity, _one_by_one)
     both = _Pass(first.found | second.found, first.totals | second.totals)
     for seen in (second, both):
         if seen.whole:
@@ -98,9 +103,40 @@ async def whole_listing(
     raise IncompleteListing(f"The list of {what} does not add up: rows are missing, repeated or miscounted")
 
 
-async def _read(fetch: Callable[[int], Awaitable[Page[T]]], identity: Callable[[T], Hashable]) -> _Pass[T]:
-    """Read from the start; the offset advances by the rows that came, whatever page size the service prefers."""
-    seen: _Pass[T] = _Pass()
-    while seen.take(await fetch(seen.read), identity):
-        pass
+Fetch: TypeAlias = Callable[[int], Awaitable[Page[T]]]
+Rest: TypeAlias = Callable[[Fetch[T], _Pass[T], Page[T]], AsyncGenerator[Page[T], None]]
+"""Gives the pages after the first one, each when it is wanted."""
+
+
+async def _read(fetch: Fetch[T], identity: Callable[[T], Hashable], rest: Rest[T]) -> _Pass[T]:
+    """Read from the start until a page says that it was the last."""
+    seen, page = _Pass[T](), await fetch(0)
+    if not seen.take(page, identity):
+        return seen
+    async with aclosing(rest(fetch, seen, page)) as pages:
+        async for page in pages:
+            if not seen.take(page, identity):
+                break
     return seen
+
+
+async def _one_by_one(fetch: Fetch[T], seen: _Pass[T], _first: Page[T]) -> AsyncGenerator[Page[T], None]:
+    """The offset advances by the rows that came, whatever page size the service prefers."""
+    while True:
+        yield await fetch(seen.read)
+
+
+async def _side_by_side(fetch: Fetch[T], seen: _Pass[T], first: Page[T]) -> AsyncGenerator[Page[T], None]:
+    """Where the rows are counted, the other pages begin at multiples of the first one's rows; otherwise one by one."""
+    offsets = range(len(first.rows), first.total or 0, len(first.rows))
+    for begin in range(0, len(offsets), PAGES_AT_ONCE):
+        asked = [asyncio.ensure_future(fetch(offset)) for offset in offsets[begin : begin + PAGES_AT_ONCE]]
+        try:
+            for answer in asked:
+                yield await answer
+        finally:
+            for answer in asked:
+                answer.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+    async for page in _one_by_one(fetch, seen, first):
+        yield page
