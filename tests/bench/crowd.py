@@ -28,6 +28,7 @@ _STILL = 4
 """Looks in a row without a call, after which the next call belongs to another poll."""
 _LOOK_SECONDS = 0.1
 _CALM_SECONDS = 2.0
+_WRITTEN_SECONDS = 5.0
 _LATE_SECONDS = 20.0
 """How much longer is looked when no whole poll was seen: a busy machine polls late."""
 
@@ -89,6 +90,21 @@ def writes(kubectl: Kubectl) -> Counter[str]:
             if labels["verb"] in _WRITING and labels["resource"] in _COUNTED:
                 counted[labels["resource"]] += int(float(found["count"]))
     return counted
+
+
+def wait_written(kubectl: Kubectl, seconds: float) -> None:
+    """Waits until nothing has been written for a while: on a busy machine a start goes on at hardly any CPU.
+
+    Raises:
+        Untrue: Something always was.
+    """
+    deadline, pause = time.monotonic() + seconds, threading.Event()
+    while time.monotonic() < deadline:
+        before = writes(kubectl)
+        pause.wait(_WRITTEN_SECONDS)
+        if writes(kubectl) == before:
+            return
+    raise Untrue(f"it does not stop to write within {seconds:g} s")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from tests.bench.crowd import AT_ONCE, Meter, collection, manifest, writes
+from tests.bench.crowd import AT_ONCE, Meter, collection, manifest, wait_written, writes
 from tests.bench.first_times import FirstTimes
 from tests.bench.outcome import Untrue
 from tests.e2e.stage import Stage
@@ -112,6 +112,7 @@ class Crowd:
     def at_rest(self, meter: Meter, *, calm: bool) -> Values:
         """Watches a process while nothing happens; before that until it is calm, if it ever is."""
         if calm:
+            wait_written(self.stage.kubectl, SETTLING_SECONDS)
             meter.wait_calm(SETTLING_SECONDS)
         kubectl = self.stage.kubectl
         before, used, asked, began = writes(kubectl), meter.cpu_seconds(), self.listings(), time.monotonic()

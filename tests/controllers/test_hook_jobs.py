@@ -151,7 +151,7 @@ def world(
 ) -> World:
     """With the operator's own rights, as deploy/ grants them."""
     assert crds
-    kubectl("apply", "--server-side", "-k", Path(__file__).parents[2] / "deploy")
+    kubectl("apply", "--server-side", "--force-conflicts", "-k", Path(__file__).parents[2] / "deploy")
     account = "tinker-operator"
     kubeconfig = control_plane.service_account_kubeconfig(account, account, tmp_path / "kubeconfig")
     return World(kubectl, namespace, kubeconfig)

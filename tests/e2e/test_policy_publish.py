@@ -4,7 +4,7 @@ import signal
 from typing import Any
 
 import pytest
-from tests.e2e.stage import Stage, wait_for
+from tests.e2e.stage import DEADLINE_SECONDS, Stage, wait_for
 
 pytestmark = pytest.mark.cluster
 
@@ -98,10 +98,13 @@ def test_a_kill_right_after_the_publication_still_knows_that_it_was_its_own(stag
     """The answer never reaches the operator: it was announced in status, so it is taken back when it has to be."""
     run, paths = stage.trained_run(1)
     stage.wire.fault("drop", when="after", route="POST .*/publish")
+    # The next listing shows what became of it; it is late, so that there is a next one only after the kill.
+    stage.wire.fault("latency", delay=3.0, route="GET .*/checkpoints")
     stage.apply(stage.training_run({"run": {"trainingRunId": run}}), policy(stage, "Latest"))
-    wait_for(lambda: public(stage, run) == paths, "the publication")
+    wait_for(lambda: stage.calls("/publish"), "the publication", 2 * DEADLINE_SECONDS)
     stage.operator.end(signal.SIGKILL)
     stage.sound()
+    wait_for(lambda: public(stage, run) == paths, "what was asked for to be done")
     assert journal(stage) == []
     stage.operator.start()
     wait_for(lambda: journal(stage) == [paths[0]], "the publication in the journal")

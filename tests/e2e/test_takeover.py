@@ -13,7 +13,7 @@ BOTH = (("trainingrun", "sft"), ("checkpointpolicy", "keep"))
 RECORDS = ("attempt", "lineage", "origin", "recoveries", "recovery", "session", "trainingRunId", "lostTrainingRunId")
 JOURNALS = ("deletedTotal", "deleting", "marked", "publishing", "recentDeletions", "validation")
 WRITTEN = {
-    "1-first": {"trainingrun", "checkpointpolicy"},
+    "1-first": {"checkpointpolicy"},
     "2-every-rule": {"checkpointpolicy"},
     "3-proofs-and-schedules": set[str](),
 }

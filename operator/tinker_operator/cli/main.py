@@ -29,10 +29,6 @@ FAILED = 1
 COLLECTING = (20_000, 20, 20)
 """When Python looks for garbage in cycles: with its usual numbers that is half of what a look at 10,000 runs costs."""
 
-TURN_SECONDS = 0.0005
-"""How long kopf's thread may compute while the other waits: with the usual ten times as long each answer of the API
-server waits for kopf, and the first statuses of many objects take a tenth longer."""
-
 
 @click.group()
 @click.version_option(package_name="tinker-operator")
@@ -138,7 +134,6 @@ def run(  # noqa: PLR0917 - click names them
         shard=shard,
     )
     configure_logs(json=None if log_format == "auto" else log_format == "json", debug=debug)
-    sys.setswitchinterval(TURN_SECONDS)
     gc.set_threshold(*COLLECTING)
     asyncio.run(_until_signalled(settings.deployment()))
 
