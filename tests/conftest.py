@@ -4,7 +4,7 @@ import os
 
 from hypothesis import settings
 
-pytest_plugins = ["tests.playground_fixtures", "tests.node_fixtures", "tests.prometheus_fixtures"]
+pytest_plugins = ["tests.jumping", "tests.playground_fixtures", "tests.node_fixtures", "tests.prometheus_fixtures"]
 
 # The same examples in every run, so that a change is judged by what it changes; "deep" looks for new ones.
 settings.register_profile("default", deadline=None, derandomize=True)

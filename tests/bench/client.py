@@ -10,7 +10,6 @@ import json
 import os
 import random
 import shutil
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
-from tests.bench.contest import OURS, Contender, Contest, heed_signals
+from tests.bench.contest import OURS, Contender, Contest, conclude, heed_signals
 from tests.bench.outcome import Claim, Outcome, Series, Untrue
 from tests.simulator.bare import KEYS, Served, Wire
 
@@ -187,10 +186,7 @@ def main(seed: int, output: Path, **sizes: int) -> None:
     """Measure the client beside the official SDK."""
     heed_signals()
     outcome = measure(Sizes(**sizes), seed)
-    outcome.write(output)
-    for claim in outcome.claims:
-        click.echo(f"{'holds' if claim.holds else 'FALSE'}: {claim.text}")
-    sys.exit(0 if all(claim.holds for claim in outcome.claims) else 1)
+    conclude(outcome, output)
 
 
 if __name__ == "__main__":

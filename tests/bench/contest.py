@@ -9,9 +9,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from tests.bench.outcome import Series, Untrue
+import click
+from tests.bench.outcome import Outcome, Series, Untrue
 
 REPOSITORY = Path(__file__).parents[2]
 OURS = "tinker-operator"
@@ -22,6 +23,14 @@ def heed_signals() -> None:
     """Lets SIGTERM end a program as Ctrl-C does: everything that was started is ended first."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def conclude(outcome: Outcome, output: Path) -> NoReturn:
+    """Ends a program: its outcome is saved, its claims are told, and the exit status is 1 where one does not hold."""
+    outcome.write(output)
+    for claim in outcome.claims:
+        click.echo(f"{'holds' if claim.holds else 'FALSE'}: {claim.text}")
+    sys.exit(0 if all(claim.holds for claim in outcome.claims) else 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,13 @@ of each run in turn; it decides nothing. API server, simulator and contender sha
 
 import json
 import random
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
 import psutil
-from tests.bench.contest import OURS, REPOSITORY, heed_signals
+from tests.bench.contest import OURS, REPOSITORY, conclude, heed_signals
 from tests.bench.crowd import Meter, remove
 from tests.bench.outcome import Claim, Outcome, Series, Untrue
 from tests.bench.policies_crowd import Crowd, Sizes, Values, by_operator
@@ -108,10 +107,7 @@ def main(seed: int, output: Path, **sizes: int) -> None:
     heed_signals()
     with TemporaryDirectory(prefix="bench-") as place, ControlPlane(Path(place) / "cluster", locate()) as plane:
         outcome = measure(plane, Sizes(**sizes), seed, Path(place))
-    outcome.write(output)
-    for claim in outcome.claims:
-        click.echo(f"{'holds' if claim.holds else 'FALSE'}: {claim.text}")
-    sys.exit(0 if all(claim.holds for claim in outcome.claims) else 1)
+    conclude(outcome, output)
 
 
 if __name__ == "__main__":

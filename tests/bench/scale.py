@@ -7,14 +7,13 @@ rights that deploy/ grants. API server, simulator and contender share the machin
 """
 
 import random
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
-from tests.bench.contest import OURS, REPOSITORY, heed_signals
+from tests.bench.contest import OURS, REPOSITORY, conclude, heed_signals
 from tests.bench.crowd import create_all, remove
 from tests.bench.outcome import Claim, Outcome, Series
 from tests.bench.scale_baselines import by_bare_loop, by_sdk_loop, by_timers
@@ -123,10 +122,7 @@ def main(seed: int, output: Path, without: tuple[str, ...], **sizes: int) -> Non
     heed_signals()
     with TemporaryDirectory(prefix="bench-") as place, ControlPlane(Path(place) / "cluster", locate()) as plane:
         outcome = measure(plane, Sizes(**sizes), seed, Path(place), without)
-    outcome.write(output)
-    for claim in outcome.claims:
-        click.echo(f"{'holds' if claim.holds else 'FALSE'}: {claim.text}")
-    sys.exit(0 if all(claim.holds for claim in outcome.claims) else 1)
+    conclude(outcome, output)
 
 
 if __name__ == "__main__":

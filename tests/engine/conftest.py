@@ -1,11 +1,10 @@
-"""A clock that jumps, and a toy kind on a real API server."""
+"""A toy kind on a real API server."""
 
 import asyncio
-import selectors
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import pytest
@@ -30,48 +29,6 @@ WIDGET_SCHEMA = {
         },
     },
 }
-
-
-class DeadlockError(Exception):
-    """Everything waits, and no timer is set."""
-
-
-class _JumpingSelector(selectors.SelectSelector):
-    """Never blocks: the time that a loop would wait has passed at once."""
-
-    now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None:
-            raise DeadlockError
-        self.now += timeout
-        return super().select(0)
-
-
-class JumpingLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time passes only while it would wait: hours in milliseconds, the same at every run."""
-
-    def __init__(self) -> None:
-        self._jumping = _JumpingSelector()
-        super().__init__(self._jumping)
-
-    def time(self) -> float:
-        return self._jumping.now
-
-
-class RunJumping(Protocol):
-    def __call__(self, main: Callable[[Callable[[], float]], Coroutine[Any, Any, T]]) -> T: ...
-
-
-@pytest.fixture(scope="session")
-def run_jumping() -> RunJumping:
-    """Run `main(clock)` in a loop whose time jumps; the clock tells that time."""
-
-    def run(main: Callable[[Callable[[], float]], Coroutine[Any, Any, T]]) -> T:
-        with asyncio.Runner(loop_factory=JumpingLoop) as runner:
-            return runner.run(main(runner.get_loop().time))
-
-    return run
 
 
 class WidgetUser:

@@ -2,14 +2,13 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.engine.conftest import JumpingLoop
+from tests.jumping import RunJumping
 
 from tinker_operator.tinker import listing
 from tinker_operator.tinker.errors import IncompleteListing, InvalidResponse
@@ -17,7 +16,6 @@ from tinker_operator.tinker.listing import Page, whole_listing
 
 pytestmark = pytest.mark.pure
 
-T = TypeVar("T")
 Change = Callable[[list[int]], list[int]]
 
 
@@ -209,18 +207,12 @@ def test_a_service_that_never_ends_is_given_up(total: int | None, monkeypatch: p
         asyncio.run(whole_listing(fetch, lambda row: row, "rows"))
 
 
-def run_jumping(main: Callable[[Callable[[], float]], Coroutine[Any, Any, T]]) -> T:
-    """Runs it in a loop whose time passes only while it would wait."""
-    with asyncio.Runner(loop_factory=JumpingLoop) as runner:
-        return runner.run(main(runner.get_loop().time))
-
-
 @pytest.mark.parametrize(
     ("counts", "answers"),
     [(True, 1 + 3), (False, 11)],
     ids=["counted rows: the first page, then four at a time", "uncounted rows: each page tells of the next"],
 )
-def test_a_listing_takes_as_long_as_so_many_answers(counts: bool, answers: int) -> None:
+def test_a_listing_takes_as_long_as_so_many_answers(run_jumping: RunJumping, counts: bool, answers: int) -> None:
     """A service that is 300 ms away lists a hundred pages in 8 s, not in 30."""
 
     async def main(clock: Callable[[], float]) -> tuple[float, int]:
@@ -243,7 +235,7 @@ def test_a_listing_takes_as_long_as_so_many_answers(counts: bool, answers: int) 
     assert most <= listing.PAGES_AT_ONCE
 
 
-def test_a_page_that_fails_ends_the_listing_and_what_was_asked_beside_it() -> None:
+def test_a_page_that_fails_ends_the_listing_and_what_was_asked_beside_it(run_jumping: RunJumping) -> None:
     """Nothing goes on in the background once the caller has its error."""
 
     async def main(_: Callable[[], float]) -> list[int]:

@@ -18,7 +18,7 @@ from tinker_operator.controllers.objects import account_of, key_of_run, training
 from tinker_operator.controllers.observer import answer
 from tinker_operator.controllers.services import Service
 from tinker_operator.controllers.shell import Shell
-from tinker_operator.core.listing_reuse import signs_of
+from tinker_operator.core.listing_reuse import Signs, signs_of
 from tinker_operator.core.policy import SHORTEST_INTERVAL_SECONDS
 from tinker_operator.core.policy_references import followed_runs
 from tinker_operator.core.policy_seen import governs, policy_questions
@@ -85,7 +85,7 @@ class PassListings:
         known, run_id = _known_to(shell, run), question.run_id
         if known is None or run_id in self.anew:
             return False
-        signs = signs_of(shell.services.inventory_of(account_of(run)).view(run_id))
+        signs = _signs(shell, run, run_id)
         interval = max(float(run.spec.poll_interval_seconds), SHORTEST_INTERVAL_SECONDS)
         listing = known.of(run_id, signs, interval, shell.clock())
         if listing is None:
@@ -100,7 +100,7 @@ class PassListings:
         async with room:
             # The client is taken together with what is known through it: a key may rotate while others are asked.
             known, client, run_id = _known_to(shell, run), shell.client_of(run), question.run_id
-            signs = signs_of(shell.services.inventory_of(account_of(run)).view(run_id))
+            signs = _signs(shell, run, run_id)
             ask = partial(answer, question, obj, shell.api, client)
             found = await ask() if known is None else await known.listed(run_id, signs, shell.clock(), ask)
             self.answers.setdefault(place_of(run), {})[question] = found
@@ -127,6 +127,10 @@ def changing(shell: Shell, run: TrainingRun) -> Iterator[None]:
         concerned = [known for known in (before, _known_to(shell, run)) if known is not None]
         for known, run_id in product(concerned, followed_runs(run)):
             known.forget(run_id)
+
+
+def _signs(shell: Shell, run: TrainingRun, run_id: str) -> Signs | None:
+    return signs_of(shell.services.inventory_of(account_of(run)).view(run_id))
 
 
 def _known_to(shell: Shell, run: TrainingRun) -> KnownListings | None:

@@ -58,7 +58,7 @@ async def reconcile_training_run(shell: Shell, key: ObjectKey) -> float | None:
     plan = await _planned(shell, run, obj, now)
     performed = await _act(shell, run, plan.plan.actions)
     status = next_run_status(run, plan, performed, shell.clock())
-    if status is not run.status:  # what is silent writes not even what stands in no status yet
+    if status is not run.status:  # who has nothing to say does not even fill in defaults
         await write_run_status(shell, key, obj, status)
     shell.reporter.tell(key, obj, run_events(run.status, status))
     fault = outcome_fault(performed) or plan.decision.fault

@@ -67,9 +67,7 @@ class Exposition:
 
 
 @asynccontextmanager
-async def exposed(
-    address: tuple[str, int] | None, registry: CollectorRegistry, health: Health
-) -> AsyncIterator[Exposition | None]:
+async def exposed(address: tuple[str, int] | None, registry: CollectorRegistry, health: Health) -> AsyncIterator[None]:
     """Serves the pages for as long as it is entered.
 
     Args:
@@ -81,7 +79,7 @@ async def exposed(
         AddressUnusable: The address cannot be listened on.
     """
     if address is None:
-        yield None
+        yield
         return
     host, port = address
     exposition = Exposition(registry, health, host, port)
@@ -92,7 +90,7 @@ async def exposed(
         told = f"--metrics-address: {host} port {port} cannot be listened on: {why}. Give an address that is free."
         raise AddressUnusable(told) from None
     try:
-        yield exposition
+        yield
     finally:
         await exposition.stop()
 

@@ -78,9 +78,12 @@ class _Pass(Generic[T]):
         return self.totals == {len(self.found)}
 
 
-async def whole_listing(
-    fetch: Callable[[int], Awaitable[Page[T]]], identity: Callable[[T], Hashable], what: str
-) -> tuple[T, ...]:
+Fetch: TypeAlias = Callable[[int], Awaitable[Page[T]]]
+Rest: TypeAlias = Callable[[Fetch[T], _Pass[T], Page[T]], AsyncGenerator[Page[T], None]]
+"""Gives the pages after the first one, each when it is wanted."""
+
+
+async def whole_listing(fetch: Fetch[T], identity: Callable[[T], Hashable], what: str) -> tuple[T, ...]:
     """Read every page and give every row once, in the order first seen.
 
     Args:
@@ -101,11 +104,6 @@ async def whole_listing(
         if seen.whole:
             return tuple(seen.found.values())
     raise IncompleteListing(f"The list of {what} does not add up: rows are missing, repeated or miscounted")
-
-
-Fetch: TypeAlias = Callable[[int], Awaitable[Page[T]]]
-Rest: TypeAlias = Callable[[Fetch[T], _Pass[T], Page[T]], AsyncGenerator[Page[T], None]]
-"""Gives the pages after the first one, each when it is wanted."""
 
 
 async def _read(fetch: Fetch[T], identity: Callable[[T], Hashable], rest: Rest[T]) -> _Pass[T]:

@@ -66,10 +66,8 @@ async def patch_all(order: Mapping[str, Any]) -> int:
         async def patch() -> int:
             done = 0
             for obj in left:
-                version, status = (
-                    obj["metadata"]["resourceVersion"],
-                    status_at(now, obj["spec"]["run"]["trainingRunId"]),
-                )
+                version = obj["metadata"]["resourceVersion"]
+                status = status_at(now, obj["spec"]["run"]["trainingRunId"])
                 await api.patch_status(TRAINING_RUNS, key_of(TRAINING_RUNS.kind, obj), status, version)
                 done += 1
             return done
