@@ -27,6 +27,11 @@ def revision_of(obj: KubeObject | None) -> int | None:
     return None if obj is None else int(obj["metadata"]["resourceVersion"])
 
 
+def revisions(store: Store) -> dict[ObjectKey, int | None]:
+    """Returns the version of every object."""
+    return {key: revision_of(obj) for key, obj in store.by_kind(KIND).items()}
+
+
 class StoreUnderRaces(RuleBasedStateMachine):
     """A cluster, a watch that lags and may skip deletions, own responses that come late, listings of the past."""
 
@@ -48,6 +53,7 @@ class StoreUnderRaces(RuleBasedStateMachine):
             del self.mirror[change.key]
         else:
             self.mirror[change.key] = change.after
+        assert self.store.gathered(KIND, revisions) == revisions(self.store), "a listener already sees the change"
 
     def _write(self, name: str, uid: str) -> KubeObject:
         self.revision += 1
@@ -106,6 +112,10 @@ class StoreUnderRaces(RuleBasedStateMachine):
     @invariant()
     def what_was_told_is_what_is_stored(self) -> None:
         assert self.mirror == dict(self.store.by_kind(KIND))
+
+    @invariant()
+    def what_was_gathered_is_what_would_be_gathered_now(self) -> None:
+        assert self.store.gathered(KIND, revisions) == revisions(self.store)
 
     @invariant()
     def no_object_goes_back_in_time(self) -> None:

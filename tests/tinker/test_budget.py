@@ -372,6 +372,31 @@ def test_the_pace_is_kept_in_the_long_run_and_heartbeats_do_not_wait_for_it(time
     assert [lane for lane, _ in noted.waits] == [Lane.BULK] * 165 + [Lane.ACT] * 91 + [Lane.BEAT]
 
 
+def test_a_crowd_that_waits_for_the_pace_does_not_slow_a_look_down(time: FakeTime) -> None:
+    """The lanes take turns: a look, page after page, has half of the pace beside any number of rounds."""
+
+    async def looked(client: TinkerClient, pages: int) -> float:
+        began = asyncio.get_running_loop().time()
+        with asked_in(Lane.LOOK):
+            for _ in range(pages):
+                await client.healthz()
+        return asyncio.get_running_loop().time() - began
+
+    async def spent() -> float:
+        carrier = httpx.MockTransport(lambda _: SOUND)
+        paced = budget(time, calls_per_second=100)
+        async with TinkerClient(ADDRESS, SecretStr("tml-of-tests"), carrier=carrier, budget=paced) as client:
+            await asyncio.gather(*(client.healthz() for _ in range(200)))  # the burst
+            crowd = asyncio.gather(*(client.healthz() for _ in range(200)))
+            took = await looked(client, 50)
+            assert not crowd.done()
+            await crowd
+            return took
+
+    with asyncio.Runner(loop_factory=sleepless_loop) as runner:
+        assert runner.run(spent()) == pytest.approx(1.0, abs=0.1)
+
+
 async def test_an_error_that_is_remembered_is_not_kept(
     connect: Connect, script: Callable[..., Script], time: FakeTime
 ) -> None:

@@ -23,6 +23,7 @@ from tinker_operator.controllers.objects import (
     CHECKPOINT_POLICIES,
     account_of,
     checkpoint_policies,
+    known_references,
     parsed,
     training_runs,
     unparsed,
@@ -42,7 +43,7 @@ from tinker_operator.core.policy_export import (
 )
 from tinker_operator.core.policy_figures import deletions, figures
 from tinker_operator.core.policy_publishing import PublishingPlan, plan_publishing
-from tinker_operator.core.policy_references import followed_runs, references
+from tinker_operator.core.policy_references import followed_runs
 from tinker_operator.core.policy_relisting import to_list_anew
 from tinker_operator.core.policy_seen import Governed, PolicySeen
 from tinker_operator.core.policy_telling import policy_events
@@ -147,11 +148,11 @@ async def _exported(shell: Shell, policy: CheckpointPolicy, exports: ExportPlan)
 
 
 def _seen(shell: Shell, policy: CheckpointPolicy, listings: Listings) -> PolicySeen:
-    runs, unreadable = tuple(training_runs(shell.store)), unparsed(shell.store)
-    own = (run for run in runs if run.metadata.namespace == policy.metadata.namespace)
+    unreadable, own = unparsed(shell.store), training_runs(shell.store, policy.metadata.namespace)
     governed = tuple(_governed(shell, run, listings, unreadable) for run in own)
     policies = tuple(checkpoint_policies(shell.store))
-    return PolicySeen(governed, policies, with_exports(with_proofs(references(runs), policies), policies, governed))
+    known = with_proofs(known_references(shell.store), policies)
+    return PolicySeen(governed, policies, with_exports(known, policies, governed))
 
 
 def _governed(shell: Shell, run: TrainingRun, listings: Listings, unreadable: Fault | None) -> Governed:

@@ -12,6 +12,7 @@ from tinker_operator.api.meta import GROUP, VERSION, ApiModel
 from tinker_operator.api.reasons import Reason
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.controllers.accounts import OWN_ACCOUNT, Account
+from tinker_operator.core.policy_references import References, references
 from tinker_operator.core.schedule_unread import UnreadPolicy
 from tinker_operator.core.world import Fault
 from tinker_operator.engine.keys import KubeObject, ObjectKey, Resource
@@ -41,7 +42,13 @@ def parsed(model: type[M], obj: KubeObject | None) -> M | None:
 
 def training_runs(store: Store, namespace: str | None = None) -> Iterator[TrainingRun]:
     """Yields every TrainingRun that parses, of one namespace or of all."""
-    return _all(store, TRAINING_RUNS, _AS_RUN, namespace)
+    every = store.gathered(TRAINING_RUNS.kind, _every_run)
+    return (run for run in every if namespace in {None, run.metadata.namespace})
+
+
+def known_references(store: Store) -> References:
+    """Returns what all TrainingRuns that parse refer to."""
+    return store.gathered(TRAINING_RUNS.kind, _every_reference)
 
 
 def unparsed(store: Store) -> Fault | None:
@@ -49,7 +56,8 @@ def unparsed(store: Store) -> Fault | None:
 
     What the one refers to, and what the other keeps, is unknown.
     """
-    broken = [*_broken(store, TRAINING_RUNS, _AS_RUN), *_broken(store, CHECKPOINT_POLICIES, _AS_POLICY)]
+    runs = store.gathered(TRAINING_RUNS.kind, _broken_runs)
+    broken = [*runs, *store.gathered(CHECKPOINT_POLICIES.kind, _broken_policies)]
     if not broken:
         return None
     names = ", ".join(f"{key.kind} {key.namespace}/{key.name}" for key in broken[:3])
@@ -64,7 +72,7 @@ def checkpoint_policies(store: Store, namespace: str | None = None) -> Iterator[
 
 def unread_schedules(store: Store) -> Iterator[UnreadPolicy]:
     """Yields every CheckpointPolicy with a schedule that does not parse, wherever in it the trouble is."""
-    for key in _broken(store, CHECKPOINT_POLICIES, _AS_POLICY):
+    for key in store.gathered(CHECKPOINT_POLICIES.kind, _broken_policies):
         obj = store.get(key) or {}
         metadata, spec = obj.get("metadata") or {}, obj.get("spec") or {}
         if spec.get("schedule") is not None and not metadata.get("deletionTimestamp"):
@@ -87,6 +95,22 @@ _AS_POLICY = partial(parsed, CheckpointPolicy)
 
 def _broken(store: Store, resource: Resource, read: Callable[[KubeObject], object]) -> list[ObjectKey]:
     return sorted(key for key in store.by_kind(resource.kind) if store.derived(key, read) is None)
+
+
+def _broken_runs(store: Store) -> list[ObjectKey]:
+    return _broken(store, TRAINING_RUNS, _AS_RUN)
+
+
+def _broken_policies(store: Store) -> list[ObjectKey]:
+    return _broken(store, CHECKPOINT_POLICIES, _AS_POLICY)
+
+
+def _every_run(store: Store) -> tuple[TrainingRun, ...]:
+    return tuple(_all(store, TRAINING_RUNS, _AS_RUN, None))
+
+
+def _every_reference(store: Store) -> References:
+    return references(training_runs(store))
 
 
 def _all(

@@ -6,6 +6,7 @@ listing and nothing else.
 
 import asyncio
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -43,6 +44,30 @@ DEFECT = Fault(Reason.INTERNAL_FAULT, "A defect of the operator kept it from loo
 log = structlog.get_logger(__name__)
 
 
+@dataclass(slots=True)
+class _Turn:
+    """What the next look at an account has to show.
+
+    Attributes:
+        asked: Set when it has to come at once.
+        whole: Whether it has to be at all runs.
+        unseen: Runs that no look can have shown yet, to be asked for alone where that is enough.
+        pause_seconds: How long the account rests until it looks by itself; 0 while it does not.
+    """
+
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    whole: bool = True
+    unseen: set[str] = field(default_factory=set)
+    pause_seconds: float = 0.0
+
+    def take(self) -> set[str] | None:
+        """Returns the runs to ask for, or None for all; what is asked from now on is for the look after this one."""
+        taken = None if self.whole else self.unseen
+        self.asked.clear()
+        self.whole, self.unseen = False, set()
+        return taken
+
+
 class Poller:
     """Polls every account that an object uses.
 
@@ -74,18 +99,27 @@ class Poller:
         self._queue = queue
         self._cluster_id = cluster_id
         self._rng = rng
-        self._soon: dict[Account, asyncio.Event] = {}
-        self._pausing: dict[Account, float] = {}
+        self._turns: dict[Account, _Turn] = {}
         self._wanted = asyncio.Event()
         store.listen(self._on_change)
 
-    def soon(self, account: Account) -> None:
-        """Asks for a look at once: an object follows a run that the newest look could not know."""
-        if account in self._soon:
-            self._soon[account].set()
-        else:
-            self._soon[account] = asyncio.Event()
+    def soon(self, account: Account, unseen: str | None = None) -> None:
+        """Asks for a look at once: an object needs to know what the newest one could not show.
+
+        Args:
+            account: Whose service.
+            unseen: The only run that has to be known; None for a look at all of them.
+        """
+        turn = self._turns.get(account)
+        if turn is None:
+            self._turns[account] = _Turn()
             self._wanted.set()
+            return
+        if unseen is None:
+            turn.whole = True
+        else:
+            turn.unseen.add(unseen)
+        turn.asked.set()
 
     async def run(self) -> None:
         """Polls until cancelled."""
@@ -94,7 +128,7 @@ class Poller:
                 self.soon(run.account)
             started: set[Account] = set()
             while True:
-                for account in set(self._soon) - started:
+                for account in set(self._turns) - started:
                     group.create_task(self._watch(account, started))
                     started.add(account)
                 self._wanted.clear()
@@ -105,24 +139,26 @@ class Poller:
         if change.key.kind != TRAINING_RUNS.kind or change.after is None or not essential(change):
             return
         run = tracked(change.after)
-        if run is not None and run.poll_seconds < self._pausing.get(run.account, 0.0):
+        turn = None if run is None else self._turns.get(run.account)
+        if run is not None and turn is not None and run.poll_seconds < turn.pause_seconds:
             self.soon(run.account)
 
     async def _watch(self, account: Account, started: set[Account]) -> None:
-        known, max_age = Inventory(), 0.0
-        event = self._soon[account]
-        while (interval := self._interval(account)) or await self._used_again(account, event):
+        known, due, max_age = Inventory(), 0.0, 0.0
+        turn = self._turns[account]
+        while (interval := self._interval(account)) or await self._used_again(account, turn):
             if interval is None:
                 continue
-            event.clear()
-            await self._look(account, max_age)
+            whole = await self._look(account, turn.take(), max_age)
             current = self._services.inventory_of(account)
             self._wake(account, known, current)
             known = current
-            pause = min(interval, self._patience(account, current))
-            max_age = await self._pause(account, event, pause * (1 - SPREAD * self._rng()))
+            pause = min(interval, self._patience(account, current)) * (1 - SPREAD * self._rng())
+            now = asyncio.get_running_loop().time()
+            due = now + pause if whole else min(due, now + pause)  # single runs do not put the next look off
+            max_age = await self._pause(turn, due - now)
         started.discard(account)
-        del self._soon[account]
+        del self._turns[account]
         await self._services.forget(account)
 
     def _patience(self, account: Account, current: Inventory) -> float:
@@ -131,29 +167,37 @@ class Poller:
         calm = float("inf") if current.doubt is None else DOUBT_SECONDS
         return CONFIRM_SECONDS if unconfirmed(current, self._watched(account)) else calm
 
-    async def _look(self, account: Account, max_age_seconds: float) -> None:
-        """One account's trouble, even one that nobody thought of, must not end the look at all others."""
+    async def _look(self, account: Account, unseen: set[str] | None, max_age_seconds: float) -> bool:
+        """Returns whether it was a look at all runs.
+
+        One account's trouble, even one that nobody thought of, must not end the look at all others.
+        """
         try:
+            if unseen is not None and await self._services.show(account, unseen):
+                return False
             await self._services.refresh(account, tuple(self._watched(account)), max_age_seconds=max_age_seconds)
         except Exception as error:  # noqa: BLE001 - see above
             log.warning("look_failed", namespace=account.namespace, secret=account.secret, **described(error))
             await self._services.fail(account, DEFECT)
+        return True
 
-    async def _pause(self, account: Account, event: asyncio.Event, seconds: float) -> float:
+    async def _pause(self, turn: _Turn, seconds: float) -> float:
         """Waits for the next look; returns how old a shared look may be: not at all when one was asked for."""
-        self._pausing[account] = seconds
+        turn.pause_seconds = seconds
         try:
-            await asyncio.wait_for(event.wait(), seconds)
+            await asyncio.wait_for(turn.asked.wait(), seconds)
         except TimeoutError:
+            turn.whole = True
             return seconds * SHARED_AGE
         finally:
-            del self._pausing[account]
+            turn.pause_seconds = 0.0
         await asyncio.sleep(SHORTEST_PAUSE_SECONDS)
         return 0.0
 
-    async def _used_again(self, account: Account, event: asyncio.Event) -> bool:
-        event.clear()
-        await self._pause(account, event, LINGER_SECONDS)
+    async def _used_again(self, account: Account, turn: _Turn) -> bool:
+        turn.take()
+        await self._pause(turn, LINGER_SECONDS)
+        turn.whole = True
         return self._interval(account) is not None
 
     def _users(self, account: Account) -> Iterator[tuple[ObjectKey, Tracked]]:

@@ -12,12 +12,13 @@ from operator import attrgetter
 from tinker_operator.controllers.accounts import Account, Credentials, Keyring, connect
 from tinker_operator.controllers.known_listings import KnownListings
 from tinker_operator.controllers.translate import fault_of, observed_run
-from tinker_operator.core.inventory import Inventory, failed_inventory, next_inventory
-from tinker_operator.core.world import Fault
+from tinker_operator.core.inventory import Inventory, amended_inventory, failed_inventory, next_inventory
+from tinker_operator.core.world import Fault, ObservedRun
 from tinker_operator.tinker.budget import Budget, BudgetTerms, Lane, asked_in
 from tinker_operator.tinker.client import TinkerClient
 from tinker_operator.tinker.errors import TinkerError
 from tinker_operator.tinker.exchange import CallWatch, unwatched
+from tinker_operator.tinker.inventory import PAGE_LIMIT
 from tinker_operator.tinker.leaving import Leave, always
 from tinker_operator.tinker.retry import Timekeeper
 
@@ -59,6 +60,22 @@ class Service:
             return
         self.inventory = next_inventory(self.inventory, observed, watched=watched, now=clock())
         self.looked_from = began
+
+    async def show(self, run_ids: Iterable[str]) -> bool:
+        """Adds single runs to the snapshot, if a look at all runs does not take fewer calls; returns whether it did."""
+        unseen = [run_id for run_id in run_ids if not self.inventory.knows(run_id)]
+        if len(unseen) * PAGE_LIMIT >= len(self.inventory.runs) and unseen:
+            return False
+        with asked_in(Lane.LOOK):
+            answers = await asyncio.gather(*map(self._shown, unseen))
+        self.inventory = amended_inventory(self.inventory, (run for run in answers if run is not None))
+        return None not in answers
+
+    async def _shown(self, run_id: str) -> ObservedRun | None:
+        try:
+            return observed_run(await self.client.get_training_run(run_id))
+        except TinkerError:
+            return None  # what that means, a look at all runs tells
 
 
 class Services:
@@ -140,6 +157,23 @@ class Services:
         self._by_account[account] = service
         self._failing.pop(account, None)
         await self._release(former)
+
+    async def show(self, account: Account, run_ids: Iterable[str]) -> bool:
+        """Asks for single runs that were made after the newest look, where that takes fewer calls than to look again.
+
+        Args:
+            account: By whose connection.
+            run_ids: Which runs.
+
+        Returns:
+            Whether all of them are known now; otherwise a look at all runs has to tell.
+        """
+        match self._by_account.get(account):
+            case Service() as service if service.inventory.is_current:
+                async with service.lock:
+                    return await service.show(run_ids)
+            case _:
+                return False
 
     async def fail(self, account: Account, fault: Fault) -> None:
         """Takes the account's connection away and says why."""

@@ -21,7 +21,7 @@ from tinker_operator.controllers.objects import (
 from tinker_operator.controllers.observer import answer
 from tinker_operator.controllers.shell import Shell
 from tinker_operator.core.identity import followed
-from tinker_operator.core.observation import asks_again
+from tinker_operator.core.observation import Look, wanted_look
 from tinker_operator.core.run_plan import RunPlan, plan_run
 from tinker_operator.core.run_status import next_run_status, outcome_fault, requeue
 from tinker_operator.core.schedule import deciding
@@ -75,9 +75,13 @@ async def _planned(shell: Shell, run: TrainingRun, obj: KubeObject, now: datetim
 
 def _seen(shell: Shell, run: TrainingRun) -> RunSeen:
     inventory = shell.inventory_of(run)
-    unknown = inventory.doubt is None and not inventory.knows(followed(run))  # a doubt has a look of its own ahead
-    if asks_again(run) or unknown:
-        shell.poller.soon(account_of(run))
+    match wanted_look(run, inventory):
+        case Look.ONE_RUN:
+            shell.poller.soon(account_of(run), followed(run))
+        case Look.ALL_RUNS:
+            shell.poller.soon(account_of(run))
+        case Look.NONE:
+            pass
     claimed = shell.claims.had_by(key_of_run(run))
     policies = tuple(checkpoint_policies(shell.store, run.metadata.namespace))
     unread = is_undecided(run, policies, unread_schedules(shell.store))

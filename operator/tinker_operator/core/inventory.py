@@ -88,6 +88,22 @@ def next_inventory(
     return Inventory(runs=runs, owned=_by_owner(seen), tagged=_by_tag(seen), missing=missing, observed_at=now)
 
 
+def amended_inventory(previous: Inventory, shown: Iterable[ObservedRun]) -> Inventory:
+    """Returns the snapshot with runs that were made after its listing; of those that it has, nothing is believed anew.
+
+    One answer about one run says that it is there, never that another is gone, so agreement is not counted on.
+
+    Args:
+        previous: The snapshot until now.
+        shown: What the service said of each run, asked for by its id.
+    """
+    made = {run.run_id: run for run in shown if run.run_id not in previous.runs}
+    runs = {**previous.runs, **made}
+    missing = {run_id: looks for run_id, looks in previous.missing.items() if run_id not in made}
+    seen = runs.values()
+    return replace(previous, runs=runs, owned=_by_owner(seen), tagged=_by_tag(seen), missing=missing)
+
+
 def failed_inventory(previous: Inventory, fault: Fault, *, now: datetime) -> Inventory:
     """Returns the snapshot after a look that failed: what was known stays, for when the trouble is over.
 
@@ -126,8 +142,11 @@ def concerned(previous: Inventory, current: Inventory, *, run_id: str | None, ow
 
 
 def unconfirmed(inventory: Inventory, watched: Iterable[str]) -> bool:
-    """Tells whether a watched run is corrupted or missing by one observation only, so that a second is due soon."""
-    views = (inventory.view(run_id) for run_id in watched)
+    """Tells whether a watched run is corrupted or missing by one observation only, so that a second is due soon.
+
+    A run that was made after the newest look is neither: who follows it asks for it.
+    """
+    views = (inventory.view(run_id) for run_id in watched if inventory.knows(run_id))
     return any(
         isinstance(view, Absent | ObservedRun)
         and view.agreeing < CONFIRMED

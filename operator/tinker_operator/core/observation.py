@@ -1,6 +1,7 @@
 """What an observation alone says: status brought up to date, and the condition Corrupted. Nothing is decided here."""
 
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 
 from tinker_operator.api.meta import CHECKPOINT_KEY, OWNER_KEY, RECONCILE_AT, RESUMED_KEY, ConditionStatus
 from tinker_operator.api.reasons import ConditionType, Reason
@@ -15,12 +16,43 @@ from tinker_operator.api.run_status import (
 from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.core.attempts import with_recovery
 from tinker_operator.core.conditions import Finding, find_condition
-from tinker_operator.core.identity import CREATE_ORIGIN, Binding, fresh_status, job_name, next_lineage, origin_of
-from tinker_operator.core.inventory import CONFIRMED
+from tinker_operator.core.identity import (
+    CREATE_ORIGIN,
+    Binding,
+    followed,
+    fresh_status,
+    job_name,
+    next_lineage,
+    origin_of,
+)
+from tinker_operator.core.inventory import CONFIRMED, Inventory
 from tinker_operator.core.world import Absent, ObservedRun, RunView
 
 ECHO_LIMIT = 253
 """Characters of the annotation's value that status echoes."""
+
+
+class Look(StrEnum):
+    """A look at the service that an object needs before the next one is due."""
+
+    NONE = "none"
+    ONE_RUN = "one run"
+    """At the run that it follows: a recovery made it after the newest look."""
+    ALL_RUNS = "all runs"
+
+
+def wanted_look(run: TrainingRun, inventory: Inventory) -> Look:
+    """Tells which look the object needs; one that failed has another ahead of it anyway.
+
+    Args:
+        run: The object.
+        inventory: What is known for it.
+    """
+    if asks_again(run):
+        return Look.ALL_RUNS
+    if inventory.doubt is not None or inventory.knows(followed(run)):
+        return Look.NONE
+    return Look.ALL_RUNS if inventory.observed_at is None else Look.ONE_RUN
 
 
 def asks_again(run: TrainingRun) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, Self, TypeAlias, TypeVar, cast
 
 from tinker_operator.engine.keys import KubeObject, ObjectKey, key_of
 
@@ -61,6 +61,7 @@ class Store:
         self._listeners: list[Listener] = []
         self._graves: dict[str, tuple[ObjectKey, int]] = {}
         self._derived: dict[Callable[[KubeObject], Any], dict[ObjectKey, object]] = {}
+        self._gathered: dict[str, dict[Callable[..., Any], object]] = {}
         self._horizons: dict[tuple[str, str | None], int] = {}
 
     def listen(self, callback: Listener) -> None:
@@ -96,6 +97,18 @@ class Store:
         if key not in made:
             made[key] = derive(obj)
         return cast("T", made[key])
+
+    def gathered(self, kind: str, gather: Callable[[Self], T]) -> T:
+        """What `gather` makes of all objects of a kind: made once for each state of them, because walking costs.
+
+        Args:
+            kind: Their kind; nothing else of the store may be looked at.
+            gather: What to make; as for `derived`.
+        """
+        made = self._gathered.setdefault(kind, {})
+        if gather not in made:
+            made[gather] = gather(self)
+        return cast("T", made[gather])
 
     def apply(self, kind: str, obj: KubeObject, *, relisted: bool = False) -> Change | None:
         """Store a version of an object, unless it is no news.
@@ -183,6 +196,7 @@ class Store:
     def _tell(self, change: Change) -> Change:
         for made in self._derived.values():
             made.pop(change.key, None)
+        self._gathered.pop(change.key.kind, None)
         for listener in self._listeners:
             listener(change)
         return change

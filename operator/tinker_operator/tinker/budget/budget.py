@@ -113,6 +113,7 @@ class Budget:
         self._pace = AsyncLimiter(max(1.0, burst), max(1.0, burst) / terms.calls_per_second)
         bulk = max(1.0, burst * BULK_SHARE)
         self._bulk_pace = AsyncLimiter(bulk, bulk / (terms.calls_per_second * BULK_SHARE))
+        self._next_of = {lane: asyncio.Lock() for lane in Lane}
         self._failure = _Cause.of(ServiceUnreachable(""))
         self._pauses = {lane: _Pause(-inf, self._failure) for lane in Lane}
 
@@ -144,7 +145,8 @@ class Budget:
             if lane is Lane.BULK:
                 await self._bulk_pace.acquire()
             if lane is not Lane.BEAT:
-                await self._pace.acquire()
+                async with self._next_of[lane]:  # the lanes take turns, however many wait in each
+                    await self._pace.acquire()
             if self._watch is not None:
                 self._watch.waited(lane, self._keeper.monotonic() - began)
             yield
