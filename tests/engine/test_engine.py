@@ -51,11 +51,14 @@ class FakeCluster:
             sink.apply("Widget", self.objects[name])
         return self.objects[name]
 
-    async def list_pages(self, resource: Resource, _: str | None = None) -> AsyncIterator[Page]:
+    async def list_pages(
+        self, resource: Resource, _: str | None = None, *, metadata_only: bool = False
+    ) -> AsyncIterator[Page]:
         assert resource == WIDGETS
         if self.unlistable:
             raise KubeUnavailable("No answer.", "Wait.")
-        yield Page(tuple(self.objects.values()), self.revision)
+        objects = self.objects.values()
+        yield Page(tuple({"metadata": obj["metadata"]} if metadata_only else obj for obj in objects), self.revision)
 
     async def get_object(self, _: Resource, namespace: str | None, name: str) -> KubeObject | None:
         assert namespace == "default"

@@ -16,7 +16,7 @@ from tinker_operator.engine.kube_errors import (
     ResourceMissing,
 )
 from tinker_operator.engine.objects import Page
-from tinker_operator.engine.resync import Resync
+from tinker_operator.engine.resync import SINGLE_READS, Resync
 from tinker_operator.engine.source import EventSink
 from tinker_operator.engine.store import Change, Store
 from tinker_operator.engine.supervisor import Supervisor
@@ -86,9 +86,19 @@ class FakeCluster:
         self.objects: dict[tuple[Resource, str], list[KubeObject]] = {}
         self.faults: dict[Resource, KubeError] = {}
         self.listings: list[tuple[str, str | None]] = []
+        self.whole = 0
+        self.read: list[str] = []
 
-    async def list_pages(self, resource: Resource, namespace: str | None = None) -> AsyncIterator[Page]:
+    async def get_object(self, resource: Resource, namespace: str | None, name: str) -> KubeObject | None:
+        self.read.append(name)
+        found = (obj for obj in self.objects.get((resource, namespace or ""), ()) if obj["metadata"]["name"] == name)
+        return next(found, None)
+
+    async def list_pages(
+        self, resource: Resource, namespace: str | None = None, *, metadata_only: bool = False
+    ) -> AsyncIterator[Page]:
         self.listings.append((resource.kind, namespace))
+        self.whole += not metadata_only
         found = [
             obj
             for (kind, where), objects in self.objects.items()
@@ -96,9 +106,30 @@ class FakeCluster:
             for obj in objects
         ]
         for start in range(0, max(len(found), 1), 2):
-            yield Page(tuple(found[start : start + 2]), self.revision)
+            page = found[start : start + 2]
+            yield Page(
+                tuple({"metadata": obj["metadata"]} for obj in page) if metadata_only else tuple(page), self.revision
+            )
             if resource in self.faults:
                 raise self.faults[resource]
+
+
+def relisted(run_jumping: Any, before: list[KubeObject], after: list[KubeObject]) -> tuple[FakeCluster, Store]:
+    """Has a cluster listed, changed without a word, and listed once more."""
+    cluster, store = FakeCluster(), Store()
+
+    async def main(clock: Clock) -> None:
+        cluster.objects[WIDGETS, "default"] = before
+        rounds = resync(cluster, store, clock)
+        running = asyncio.create_task(rounds.run())
+        await rounds.synced.wait()
+        cluster.revision = 1000
+        cluster.objects[WIDGETS, "default"] = after
+        await asyncio.sleep(301)
+        running.cancel()
+
+    run_jumping(main)
+    return cluster, store
 
 
 def resync(cluster: FakeCluster, store: Store, clock: Clock, *namespaces: str) -> Resync:
@@ -132,6 +163,59 @@ def test_a_deletion_that_the_watch_missed_is_found_within_one_interval(run_jumpi
 
         assert names(store) == ["default/a", "default/b", "default/d", "default/e"]
         assert [(change.key.name, change.after, change.relisted) for change in told] == [("c", None, True)]
+
+    run_jumping(main)
+
+
+def test_while_nothing_is_news_objects_are_never_listed_whole_again(run_jumping: Any) -> None:
+    things = [thing(name, 1) for name in "abcde"]
+    cluster, store = relisted(run_jumping, things, things)
+
+    assert (len(cluster.listings), cluster.whole, cluster.read) == (4, 2, [])
+    assert len(names(store)) == 5
+
+
+def test_what_is_news_is_read_one_by_one_and_whole(run_jumping: Any) -> None:
+    """A change, a creation, a deletion, and a name that is another object now: each as if the watch had told it."""
+    before = [thing(name, 1) for name in "abcd"]
+    other = {"metadata": {**thing("d", 9)["metadata"], "uid": "another"}}
+    after = [{**obj, "spec": {"of": "late"}} for obj in (thing("a", 7), other, thing("e", 8))] + [before[1]]
+    cluster, store = relisted(run_jumping, before, after)
+
+    assert (sorted(cluster.read), cluster.whole) == (["a", "d", "e"], 2)
+    assert {key.name: obj for key, obj in store.by_kind("Widget").items()} == {
+        obj["metadata"]["name"]: obj for obj in after
+    }
+
+
+def test_so_much_news_is_listed_whole(run_jumping: Any) -> None:
+    """After a long silence of the watch, hundreds of single calls would cost more than what they are to save."""
+    before = [thing(f"w{number}", 1) for number in range(SINGLE_READS + 1)]
+    after = [thing(f"w{number}", 2) for number in range(SINGLE_READS + 1)]
+    cluster, store = relisted(run_jumping, before, after)
+
+    assert (cluster.whole, cluster.read) == (3, [])
+    assert all(obj["metadata"]["resourceVersion"] == "2" for obj in store.by_kind("Widget").values())
+
+
+def test_what_was_deleted_between_its_listing_and_its_reading_is_not_stored(run_jumping: Any) -> None:
+    """The watch tells of it, or the next listing."""
+
+    class Fleeting(FakeCluster):
+        async def get_object(self, resource: Resource, namespace: str | None, name: str) -> KubeObject | None:
+            assert await super().get_object(resource, namespace, name)
+
+    async def main(clock: Clock) -> None:
+        cluster, store = Fleeting(), Store()
+        rounds = resync(cluster, store, clock)
+        running = asyncio.create_task(rounds.run())
+        await rounds.synced.wait()
+        cluster.revision = 3
+        cluster.objects[WIDGETS, "default"] = [thing("a", 2)]
+        await asyncio.sleep(301)
+        running.cancel()
+
+        assert (cluster.read, names(store)) == (["a"], [])
 
     run_jumping(main)
 

@@ -49,6 +49,17 @@ async def test_a_listing_is_paged_and_of_one_moment(kube: KubeApi, user: Any) ->
     assert listed == [f"w{number}" for number in range(5)]
 
 
+async def test_a_listing_of_metadata_has_the_names_and_versions_of_the_whole_one(kube: KubeApi, user: Any) -> None:
+    for number in range(3):
+        user.create(f"w{number}", size=number)
+    whole = [obj["metadata"] async for obj in kube.list_objects(WIDGETS, user.namespace)]
+    pages = [page async for page in kube.list_pages(WIDGETS, user.namespace, page_size=2, metadata_only=True)]
+
+    assert [obj["metadata"] for page in pages for obj in page.objects] == whole
+    assert not any("spec" in obj for page in pages for obj in page.objects)
+    assert {page.resource_version for page in pages} >= {max(int(one["resourceVersion"]) for one in whole)}
+
+
 async def test_a_listing_of_a_kind_that_is_not_installed_says_so(kube: KubeApi) -> None:
     unknown = Resource(WIDGETS.group, "v1", "gizmos", "Gizmo")
     with pytest.raises(ResourceMissing, match="Install the custom resource definitions"):

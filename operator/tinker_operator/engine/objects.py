@@ -10,7 +10,7 @@ from typing import Self
 from tinker_operator.engine.keys import KubeObject, ObjectKey, Resource
 from tinker_operator.engine.kube_errors import Access, ObjectGone
 from tinker_operator.engine.leaving import Leave
-from tinker_operator.engine.transport import MERGE_PATCH, Transport
+from tinker_operator.engine.transport import JSON, MERGE_PATCH, METADATA_LIST, Transport
 
 FIELD_MANAGER = "tinker-operator"
 PAGE_SIZE = 500
@@ -48,7 +48,12 @@ class ObjectApi:
         return type(self)(self._transport.fenced(leave))
 
     async def list_pages(
-        self, resource: Resource, namespace: str | None = None, *, page_size: int = PAGE_SIZE
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        page_size: int = PAGE_SIZE,
+        metadata_only: bool = False,
     ) -> AsyncIterator[Page]:
         """A consistent listing, page by page.
 
@@ -56,6 +61,7 @@ class ObjectApi:
             resource: What to list; only what its selector selects.
             namespace: None for all namespaces.
             page_size: Objects on a page, at most.
+            metadata_only: Leave all of each object away but its metadata, which is most of what a listing costs.
 
         Raises:
             ListingExpired: It took so long that the API server forgot the state; what came so far is no full listing.
@@ -63,8 +69,9 @@ class ObjectApi:
         """
         access = Access("list", resource.group, resource.plural, namespace)
         query = {"limit": str(page_size)} | ({"labelSelector": resource.selector} if resource.selector else {})
+        path, accept = resource.path(namespace), METADATA_LIST if metadata_only else JSON
         while True:
-            answer = await self._transport.request(access, "GET", resource.path(namespace), query=query)
+            answer = await self._transport.request(access, "GET", path, query=query, accept=accept)
             metadata = answer["metadata"]
             yield Page(tuple(answer.get("items") or ()), int(metadata["resourceVersion"]))
             if not metadata.get("continue"):

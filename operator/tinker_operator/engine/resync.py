@@ -18,6 +18,8 @@ from tinker_operator.engine.kube_errors import KubeError
 from tinker_operator.engine.objects import ObjectApi
 from tinker_operator.engine.store import Store
 
+SINGLE_READS = 50
+"""So many objects are read one by one before all are listed: a page of whole objects costs as much as some dozens."""
 SPREAD = 0.1
 """The share of the interval that chance takes off, so that replicas do not list at the same moment."""
 
@@ -115,6 +117,14 @@ class Resync:
         return True
 
     async def _list(self, resource: Resource, namespace: str | None) -> int:
+        """Returns how many objects were not stored as they are.
+
+        Once everything was read, names and versions tell what has to be read anew: as a rule nothing.
+        """
+        if (resource, namespace) in self._listed:
+            repaired = await self._compare(resource, namespace)
+            if repaired is not None:
+                return repaired
         listed, repaired, version = set[ObjectKey](), 0, 0
         async for page in self._api.list_pages(resource, namespace):
             version = page.resource_version
@@ -123,6 +133,26 @@ class Resync:
                 repaired += self._store.apply(resource.kind, obj, relisted=True) is not None
         ghosts = self._store.retain(resource.kind, listed, resource_version=version, namespace=namespace)
         return repaired + len(ghosts)
+
+    async def _compare(self, resource: Resource, namespace: str | None) -> int | None:
+        """Lists metadata, and reads what is news; None when that is too much to be read one by one."""
+        listed, news, version = set[ObjectKey](), list[ObjectKey](), 0
+        async for page in self._api.list_pages(resource, namespace, metadata_only=True):
+            version = page.resource_version
+            for obj in page.objects:
+                listed.add(key := key_of(resource.kind, obj))
+                if self._store.is_news(resource.kind, obj):
+                    news.append(key)
+            if len(news) > SINGLE_READS:
+                return None
+        repaired = [await self._read(resource, key) for key in news]
+        # Afterwards: what is not stored by then, and no newer than the listing, would be taken for deleted.
+        ghosts = self._store.retain(resource.kind, listed, resource_version=version, namespace=namespace)
+        return sum(repaired) + len(ghosts)
+
+    async def _read(self, resource: Resource, key: ObjectKey) -> bool:
+        obj = await self._api.get_object(resource, key.namespace or None, key.name)
+        return obj is not None and self._store.apply(resource.kind, obj, relisted=True) is not None
 
     def _failed(self, scope: tuple[Resource, str | None], fault: KubeError) -> None:
         if self._complaints.get(scope) != str(fault):

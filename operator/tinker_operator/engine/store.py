@@ -124,17 +124,28 @@ class Store:
         Returns:
             The change, or None when an equal or newer version was known, or this uid is known to be gone.
         """
+        if not self.is_news(kind, obj):
+            return None
         key = key_of(kind, obj)
         stored = self.get(key)
-        newest = self._horizon(key) if stored is None else _revision(stored)
-        if _uid(obj) in self._graves or _revision(obj) <= newest:
-            return None
         if stored is not None and _uid(stored) != _uid(obj):
             self._bury(key, _revision(obj), relisted=relisted)
             stored = None
         after = self._trims.get(kind, slim)(obj)
         self._of(kind)[key] = after
         return self._tell(Change(key, stored, after, relisted))
+
+    def is_news(self, kind: str, obj: KubeObject) -> bool:
+        """Whether a version of an object would change what is stored.
+
+        Args:
+            kind: Its kind.
+            obj: The version; its metadata are enough.
+        """
+        key = key_of(kind, obj)
+        stored = self.get(key)
+        newest = self._horizon(key) if stored is None else _revision(stored)
+        return _uid(obj) not in self._graves and _revision(obj) > newest
 
     def discard(self, kind: str, obj: KubeObject) -> Change | None:
         """Drop an object that was seen deleted. Its uid does not come back, whatever arrives late.

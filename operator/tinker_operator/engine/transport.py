@@ -18,6 +18,9 @@ from tinker_operator.engine.leaving import AskingRequest, Leave, asking
 from tinker_operator.engine.pause import SharedPause
 
 USER_AGENT = "tinker-operator"
+JSON = "application/json"
+METADATA_LIST = f"{JSON};as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,{JSON}"
+"""Metadata alone, or whole objects from a server that does not know that form: they have the same metadata."""
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
@@ -62,7 +65,8 @@ class Transport:
         *,
         query: dict[str, str] | None = None,
         body: Any = None,
-        content_type: str = "application/json",
+        content_type: str = JSON,
+        accept: str = JSON,
     ) -> KubeObject:
         """Ask once, and return the JSON of the answer.
 
@@ -73,15 +77,17 @@ class Transport:
             query: Query parameters.
             body: JSON to send.
             content_type: Of the body.
+            accept: Of the answer: JSON, in one of the forms that the API server has.
 
         Raises:
             KubeError: Any other answer than success, or none.
         """
         if access.resource != "leases":
             await self._pause.over()
+        headers = {"Accept": accept, "Content-Type": content_type}
         try:
             with asking(self.leave if method != "GET" else None):
-                status, retry_after, text = await self._exchange(method, path, query or {}, body, content_type)
+                status, retry_after, text = await self._exchange(method, path, query or {}, body, headers)
         except (aiohttp.ClientError, TimeoutError, OSError) as fault:
             raise unreachable(access, fault) from fault
         if retry_after > 0:
@@ -94,9 +100,8 @@ class Transport:
         return answer
 
     async def _exchange(
-        self, method: str, path: str, query: dict[str, str], body: Any, content_type: str
+        self, method: str, path: str, query: dict[str, str], body: Any, headers: dict[str, str]
     ) -> tuple[int, float, bytes]:
-        headers = {"Accept": "application/json", "Content-Type": content_type}
         # Not with the body, which is JSON already: it would be walked through, value by value, for models to convert.
         verb, url, sent_headers, _, _ = await self._client.param_serialize(
             method, path, None, list(query.items()), headers, None, auth_settings=["BearerToken"]
