@@ -204,6 +204,7 @@ def test_what_was_deleted_between_its_listing_and_its_reading_is_not_stored(run_
     class Fleeting(FakeCluster):
         async def get_object(self, resource: Resource, namespace: str | None, name: str) -> KubeObject | None:
             assert await super().get_object(resource, namespace, name)
+            return None
 
     async def main(clock: Clock) -> None:
         cluster, store = Fleeting(), Store()
