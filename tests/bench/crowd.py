@@ -14,6 +14,7 @@ import psutil
 from tests.bench.outcome import Untrue
 from tests.simulator.bare import Wire
 
+from playground.errors import KubectlFailed
 from playground.kubectl import Kubectl
 from tinker_operator.controllers.objects import TRAINING_RUNS
 from tinker_operator.engine.keys import key_of
@@ -29,6 +30,7 @@ _STILL = 4
 _LOOK_SECONDS = 0.1
 _CALM_SECONDS = 2.0
 _WRITTEN_SECONDS = 5.0
+READY_SECONDS = 300.0
 _LATE_SECONDS = 20.0
 """How much longer is looked when no whole poll was seen: a busy machine polls late."""
 
@@ -57,8 +59,27 @@ async def _create_all(kubeconfig: Path, namespace: str, runs: Mapping[str, str],
 
 def remove(kubectl: Kubectl, namespaces: Sequence[str]) -> None:
     """Has the namespaces deleted, with the objects whose finalizers nobody is left to heed."""
+    wait_ready(kubectl)
     asyncio.run(_release_all(kubectl.kubeconfig, namespaces))
     kubectl("delete", "namespace", "--ignore-not-found", "--wait=false", *namespaces)
+
+
+def wait_ready(kubectl: Kubectl) -> None:
+    """Waits until the API server answers: a contender may have left more behind than it gets done at once.
+
+    Raises:
+        KubectlFailed: It does not within five minutes.
+    """
+    pause, deadline = threading.Event(), time.monotonic() + READY_SECONDS
+    while True:
+        try:
+            kubectl("get", "--raw", "/readyz")
+        except KubectlFailed:
+            if time.monotonic() > deadline:
+                raise
+            pause.wait(1.0)
+        else:
+            return
 
 
 async def _release_all(kubeconfig: Path, namespaces: Sequence[str]) -> None:

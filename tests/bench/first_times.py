@@ -64,13 +64,18 @@ class FirstTimes:
         Raises:
             Untrue: Not all did in time.
         """
+        times = self.within(state, names, seconds)
+        if left := len(set(names) - times.keys()):
+            raise Untrue(f"not within {seconds:g} s: {left} of {len(names)} are not {state}")
+        return times
+
+    def within(self, state: str, names: Collection[str], seconds: float) -> Mapping[str, float]:
+        """Returns when each of these objects was first in a state: all of them, or those that were within some time."""
         wanted = set(names)
         with self._news:
             times = self._times[state]
-            if not self._news.wait_for(lambda: _has(times, wanted), seconds):
-                left = len(wanted - times.keys())
-                raise Untrue(f"not within {seconds:g} s: {left} of {len(wanted)} are not {state}")
-            return {name: times[name] for name in names}
+            self._news.wait_for(lambda: _has(times, wanted), seconds)
+            return {name: times[name] for name in names if name in times}
 
     def _read(self) -> None:
         """The API server ends the watch of whoever reads too slowly: then it goes on where it was."""

@@ -14,6 +14,7 @@ from tests.simulator.bare import Wire
 TOLD, READY = "told of", "ready"
 CHECKPOINTS = 3
 SETTLING_SECONDS = 300.0
+TIMERS_PATIENCE_SECONDS = 960.0
 Values = Mapping[str, Sequence[float]]
 
 
@@ -64,6 +65,11 @@ class Sizes:
     def patience_seconds(self) -> float:
         """How long is waited for anything before a contender counts as stuck: a quarter of a second for each run."""
         return 60.0 + 0.25 * self.runs
+
+    @property
+    def timers_patience_seconds(self) -> float:
+        """How long is waited for a timer for each object: ten thousand can keep an API server from answering at all."""
+        return min(self.patience_seconds, TIMERS_PATIENCE_SECONDS)
 
     @property
     def serial_patience_seconds(self) -> float:

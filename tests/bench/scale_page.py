@@ -44,6 +44,7 @@ not hand over in time has no times here.
 {figures}"""
 _FIGURES = {
     "start_seconds": ("start to the first status of all, s", 1),
+    "untold": ("objects without a status when that was given up", 0),
     "start_cpu_seconds": ("CPU of that, s", 1),
     "ready_seconds": ("start to all Ready, with their hand-overs, s", 1),
     "rest_cpu_seconds_per_minute": ("CPU at rest, s per minute", 2),
