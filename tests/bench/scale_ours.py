@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import psutil
 from tests.bench.crowd import Meter, calls, create_all, writes
@@ -11,6 +11,7 @@ from tests.bench.outcome import Untrue
 from tests.bench.scale_crowd import READY, SETTLING_SECONDS, TOLD, Crowd, Values
 from tests.bench.scale_loss import lost_by_operator
 from tests.e2e.stage import KEY
+from tests.simulator.bare import Wire
 
 POLL_LATE_SECONDS = 30.0
 """How much later than due a poll of many runs may be."""
@@ -62,18 +63,29 @@ def newcomers(crowd: Crowd, watch: FirstTimes) -> Values:
     return {"newcomer_call_seconds": called, "newcomer_seconds": done}
 
 
+def _failing(wire: Wire) -> bool:
+    """Tells whether calls are left that are to fail."""
+    return any("count" in rule for rule in wire.http.get("/_simulator/faults").json()["faults"])
+
+
+def _until(is_so: Callable[[], bool], seconds: float) -> None:
+    pause, deadline = threading.Event(), time.monotonic() + seconds
+    while not is_so():
+        if time.monotonic() > deadline:
+            raise Untrue("the operator does not look at the service any more")
+        pause.wait(0.2)
+
+
 def blip(crowd: Crowd, meter: Meter) -> Values:
     """Lets one look at the service fail, with all of its repetitions, and counts what is written because of it."""
     stage, pause = crowd.stage, threading.Event()
     meter.wait_calm(SETTLING_SECONDS)
     before, used = writes(stage.kubectl), meter.cpu_seconds()
     stage.wire.fault("http", status=500, route="GET /api/v1/training_runs", count=3)
-    deadline = time.monotonic() + 2.5 * crowd.sizes.poll_seconds + POLL_LATE_SECONDS
-    while any("count" in rule for rule in stage.wire.http.get("/_simulator/faults").json()["faults"]):
-        if time.monotonic() > deadline:
-            raise Untrue("the operator does not look at the service any more")
-        pause.wait(0.2)
-    stage.wait_polls(1)
+    patience = 2.5 * crowd.sizes.poll_seconds + POLL_LATE_SECONDS
+    _until(lambda: not _failing(stage.wire), patience)
+    asked = stage.calls("GET /api/v1/training_runs")
+    _until(lambda: stage.calls("GET /api/v1/training_runs") > asked, patience)
     pause.wait(crowd.sizes.poll_seconds)
     meter.wait_calm(SETTLING_SECONDS)
     made = writes(stage.kubectl) - before
