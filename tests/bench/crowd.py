@@ -30,7 +30,7 @@ _STILL = 4
 _LOOK_SECONDS = 0.1
 _CALM_SECONDS = 2.0
 _WRITTEN_SECONDS = 5.0
-READY_SECONDS = 300.0
+_READY_SECONDS = 300.0
 _LATE_SECONDS = 20.0
 """How much longer is looked when no whole poll was seen: a busy machine polls late."""
 
@@ -59,18 +59,18 @@ async def _create_all(kubeconfig: Path, namespace: str, runs: Mapping[str, str],
 
 def remove(kubectl: Kubectl, namespaces: Sequence[str]) -> None:
     """Has the namespaces deleted, with the objects whose finalizers nobody is left to heed."""
-    wait_ready(kubectl)
+    _wait_ready(kubectl)
     asyncio.run(_release_all(kubectl.kubeconfig, namespaces))
     kubectl("delete", "namespace", "--ignore-not-found", "--wait=false", *namespaces)
 
 
-def wait_ready(kubectl: Kubectl) -> None:
+def _wait_ready(kubectl: Kubectl) -> None:
     """Waits until the API server answers: a contender may have left more behind than it gets done at once.
 
     Raises:
         KubectlFailed: It does not within five minutes.
     """
-    pause, deadline = threading.Event(), time.monotonic() + READY_SECONDS
+    pause, deadline = threading.Event(), time.monotonic() + _READY_SECONDS
     while True:
         try:
             kubectl("get", "--raw", "/readyz")

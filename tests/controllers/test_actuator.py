@@ -36,15 +36,6 @@ pytestmark = pytest.mark.http
 _OWNERS = iter(KEYS)
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One simulator for the module; each test is an owner of its own."""
-    simulator = Served(tmp_path_factory.mktemp("actuator"))
-    simulator.start()
-    yield simulator
-    simulator.close()
-
-
 @pytest.fixture
 def wire(served: Served) -> Iterator[Wire]:
     """The loop's side."""

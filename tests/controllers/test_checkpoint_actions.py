@@ -33,15 +33,6 @@ Acting = PublishCheckpoint | UnpublishCheckpoint | ReadWeights | DeleteCheckpoin
 Kind = type[PublishCheckpoint] | type[UnpublishCheckpoint] | type[ReadWeights] | type[DeleteCheckpoint]
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One simulator for the module; its tests share an owner, and each has a run of its own."""
-    simulator = Served(tmp_path_factory.mktemp("actions"))
-    simulator.start()
-    yield simulator
-    simulator.close()
-
-
 @pytest.fixture
 def wire(served: Served) -> Iterator[Wire]:
     loop = Wire(served.url, KEYS[0])

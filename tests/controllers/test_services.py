@@ -41,15 +41,6 @@ class Secrets:
         return self.entries.get(namespace)
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One simulator for the module."""
-    simulator = Served(tmp_path_factory.mktemp("services"))
-    simulator.start()
-    yield simulator
-    simulator.close()
-
-
 @pytest.fixture
 def wire(served: Served) -> Iterator[Wire]:
     """A new owner."""

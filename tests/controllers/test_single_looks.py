@@ -23,15 +23,6 @@ RUNS = 250
 _OWNERS = iter(KEYS)
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One simulator for the module."""
-    simulator = Served(tmp_path_factory.mktemp("single-looks"))
-    simulator.start()
-    yield simulator
-    simulator.close()
-
-
 @pytest.fixture
 def wire(served: Served) -> Iterator[Wire]:
     """A new owner of many runs."""
