@@ -6,7 +6,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,8 @@ import psutil
 from tests.bench.outcome import Untrue
 from tests.simulator.bare import Wire
 
-from playground.errors import KubectlFailed
 from playground.kubectl import Kubectl
 from tinker_operator.controllers.objects import TRAINING_RUNS
-from tinker_operator.engine.keys import key_of
 from tinker_operator.engine.kube import KubeApi
 
 AT_ONCE = 16
@@ -30,7 +28,6 @@ _STILL = 4
 _LOOK_SECONDS = 0.1
 _CALM_SECONDS = 2.0
 _WRITTEN_SECONDS = 5.0
-_READY_SECONDS = 300.0
 _LATE_SECONDS = 20.0
 """How much longer is looked when no whole poll was seen: a busy machine polls late."""
 
@@ -55,40 +52,6 @@ async def _create_all(kubeconfig: Path, namespace: str, runs: Mapping[str, str],
                 await api.create(TRAINING_RUNS, namespace, manifest(name, run, poll_seconds))
 
         await asyncio.gather(*(create() for _ in range(AT_ONCE)))
-
-
-def remove(kubectl: Kubectl, namespaces: Sequence[str]) -> None:
-    """Has the namespaces deleted, with the objects whose finalizers nobody is left to heed."""
-    _wait_ready(kubectl)
-    asyncio.run(_release_all(kubectl.kubeconfig, namespaces))
-    kubectl("delete", "namespace", "--ignore-not-found", "--wait=false", *namespaces)
-
-
-def _wait_ready(kubectl: Kubectl) -> None:
-    """Waits until the API server answers: a contender may have left more behind than it gets done at once.
-
-    Raises:
-        KubectlFailed: It does not within five minutes.
-    """
-    pause, deadline = threading.Event(), time.monotonic() + _READY_SECONDS
-    while True:
-        try:
-            kubectl("get", "--raw", "/readyz")
-        except KubectlFailed:
-            if time.monotonic() > deadline:
-                raise
-            pause.wait(1.0)
-        else:
-            return
-
-
-async def _release_all(kubeconfig: Path, namespaces: Sequence[str]) -> None:
-    async with await KubeApi.connect(kubeconfig) as api:
-        for namespace in namespaces:
-            async for obj in api.list_objects(TRAINING_RUNS, namespace):
-                if obj["metadata"].get("finalizers"):
-                    key, version = key_of(TRAINING_RUNS.kind, obj), obj["metadata"]["resourceVersion"]
-                    await api.patch_finalizers(TRAINING_RUNS, key, (), version)
 
 
 def manifest(name: str, run: str, poll_seconds: int) -> dict[str, object]:

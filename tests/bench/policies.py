@@ -3,28 +3,23 @@
     python -m tests.bench.policies --runs 1000 --seed 1 --output policies.json
 
 The operator has the rights that deploy/ grants. The baseline is a loop with the official SDK that lists the checkpoints
-of each run in turn; it decides nothing. API server, simulator and contender share the machine.
+of each run in turn; it decides nothing. Each has a cluster and a simulator of its own, on the same machine.
 """
 
 import json
-import random
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
 import psutil
-from tests.bench.contest import OURS, REPOSITORY, conclude, heed_signals
-from tests.bench.crowd import Meter, remove
+from tests.bench.contest import OURS, conclude, heed_signals
+from tests.bench.crowd import Meter
 from tests.bench.outcome import Claim, Outcome, Series, Untrue
 from tests.bench.policies_crowd import Crowd, Sizes, Values, by_operator
-from tests.bench.scale import stage_on
+from tests.bench.scale import stage_in
 from tests.bench.scale_baselines import program
 from tests.e2e.stage import KEY, Stage
-
-from playground.binaries import locate
-from playground.controlplane import ControlPlane
-from playground.crds import apply_crds, checkout_crds
 
 LOOP = "SDK loop, serial"
 RENEWED = 5
@@ -57,21 +52,13 @@ def crowd_on(stage: Stage, sizes: Sizes, seed: int) -> Crowd:
     return crowd
 
 
-def measure(plane: ControlPlane, sizes: Sizes, seed: int, folder: Path) -> Outcome:
+def measure(sizes: Sizes, seed: int, folder: Path) -> Outcome:
     """Returns what the operator and the baseline took."""
-    apply_crds(plane.kubectl, checkout_crds())
-    plane.kubectl("apply", "-k", REPOSITORY / "deploy")
     job = f"{sizes.runs * sizes.checkpoints:,} checkpoints of {sizes.runs:,} TrainingRuns, {sizes.policies} policies"
-    prefix = f"policies-{random.Random(str(folder)).getrandbits(32):08x}"  # noqa: S311 - a name, no secret
-    names = {contender: f"{prefix}-{number}" for number, contender in enumerate(CONTENDERS)}
     series = list[Series]()
-    try:
-        for contender, name in names.items():
-            with stage_on(plane, name, folder / name) as stage:
-                series.append(Series(job, contender, CONTENDERS[contender](crowd_on(stage, sizes, seed))))
-    finally:
-        # Not before: the writes of a deletion would count for who comes next.
-        remove(plane.kubectl, list(names.values()))
+    for number, (contender, watched_by) in enumerate(CONTENDERS.items()):
+        with stage_in(folder / f"{number}") as stage:
+            series.append(Series(job, contender, watched_by(crowd_on(stage, sizes, seed))))
     arguments = {"seed": seed, **{name: getattr(sizes, name) for name in Sizes.__slots__}}
     return Outcome("policies", arguments, series, claims(sizes, series[-1].values))
 
@@ -105,8 +92,8 @@ def _deleted(ours: Mapping[str, object]) -> bool:
 def main(seed: int, output: Path, **sizes: int) -> None:
     """Measure policies over many checkpoints."""
     heed_signals()
-    with TemporaryDirectory(prefix="bench-") as place, ControlPlane(Path(place) / "cluster", locate()) as plane:
-        outcome = measure(plane, Sizes(**sizes), seed, Path(place))
+    with TemporaryDirectory(prefix="bench-") as place:
+        outcome = measure(Sizes(**sizes), seed, Path(place))
     conclude(outcome, output)
 
 

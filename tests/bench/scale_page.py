@@ -11,8 +11,8 @@ from tests.bench.scale_goals import GOALS, MIB, goals, growth, values_of
 
 _TEXT = """## Many TrainingRuns at once
 
-A real API server, the simulator, and each contender with a namespace of TrainingRuns that were there before it. Ours
-has the rights of `deploy/`. The limit is a loop that writes to each object a status with the fields of the operator's
+Each contender has a real API server and a simulator of its own, with TrainingRuns that were there before it. Ours has
+the rights of `deploy/`. The limit is a loop that writes to each object a status with the fields of the operator's
 first one, and does nothing else; a timer for each object, with a call of its own, is how most kopf operators are
 written; the loop with the official SDK has nothing to do with Kubernetes. A start is over when a watch has shown the
 first status of the last object that tells of its run. Writes are counted by the API server, Leases aside; calls by the

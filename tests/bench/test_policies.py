@@ -9,15 +9,13 @@ from tests.bench.outcome import Outcome, Series
 from tests.bench.policies_crowd import Sizes
 from tests.bench.policies_page import TEXT, figures
 
-from playground.controlplane import ControlPlane
-
 SIZES = Sizes(runs=60, checkpoints=5, policies=3, poll_seconds=5, rest_seconds=6)
 
 
 @pytest.mark.cluster
-def test_policies_list_once_rest_and_let_the_right_ones_go(control_plane: ControlPlane, tmp_path: Path) -> None:
+def test_policies_list_once_rest_and_let_the_right_ones_go(tmp_path: Path) -> None:
     """Or the program ends with Untrue."""
-    outcome = policies.measure(control_plane, SIZES, 3, tmp_path)
+    outcome = policies.measure(SIZES, 3, tmp_path)
 
     job = "300 checkpoints of 60 TrainingRuns, 3 policies"
     assert [(one.job, one.contender) for one in outcome.series] == [(job, policies.LOOP), (job, OURS)]

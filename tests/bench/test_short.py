@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from tests.bench import client, inspection, recovery, retention, scale, scale_baselines
-from tests.bench.contest import OURS, REPOSITORY
-from tests.bench.crowd import bursts, collection, remove
+from tests.bench.contest import OURS
+from tests.bench.crowd import bursts, collection
 from tests.bench.first_times import FirstTimes
 from tests.bench.outcome import Outcome, Series, Untrue, quantile, ratio
 from tests.bench.retention_world import Sizes, run_id_of
@@ -18,7 +18,6 @@ from tests.bench.scale_crowd import Crowd, told
 from tests.bench.scale_crowd import Sizes as ScaleSizes
 
 from playground.controlplane import ControlPlane
-from playground.crds import apply_crds, checkout_crds
 
 MIB = client.MIB
 BOTH = (scale.MONITOR, OURS)
@@ -46,24 +45,21 @@ def paths(found: Any) -> set[str]:
     return {f"{name}/{path}" for name, value in found.items() for path in paths(value)}
 
 
-def first_statuses(
-    plane: ControlPlane, name: str, folder: Path, sizes: ScaleSizes, contender: Callable[[Crowd], object]
-) -> list[Any]:
+def first_statuses(folder: Path, sizes: ScaleSizes, contender: Callable[[Crowd], object]) -> list[Any]:
     """Returns the first status of each TrainingRun that a contender wrote, in the order of their names."""
     first = dict[str, Any]()
 
     def noted(obj: Mapping[str, Any]) -> bool:
         return told(obj) and bool(first.setdefault(obj["metadata"]["name"], obj["status"]))
 
-    with scale.stage_on(plane, name, folder) as stage:
+    with scale.stage_in(folder) as stage:
         crowd = scale.crowd_on(stage, sizes, random.Random(3))  # noqa: S311 - repeatable, no secret
-        with FirstTimes(plane.kubectl, collection(name), {"told": noted}) as watch:
+        with FirstTimes(stage.kubectl, collection(stage.namespace), {"told": noted}) as watch:
             try:
                 contender(crowd)
                 watch.wait_for("told", list(crowd.runs), 60)
             finally:
                 stage.operator.close()
-                remove(plane.kubectl, [name])
     return [status for _, status in sorted(first.items())]
 
 
@@ -152,10 +148,10 @@ def test_the_operator_and_the_loop_hand_over_every_run(control_plane: ControlPla
 
 @pytest.mark.timeout(600)
 @pytest.mark.cluster
-def test_a_crowd_is_looked_after_by_everybody(control_plane: ControlPlane, tmp_path: Path) -> None:
+def test_a_crowd_is_looked_after_by_everybody(tmp_path: Path) -> None:
     """Ours writes nothing at rest, asks for pages and not for runs, and recovers exactly once."""
     sizes = ScaleSizes(runs=300, corrupted=5, newcomers=1, poll_seconds=5, rest_seconds=16, baseline_rest_seconds=10)
-    outcome = scale.measure(control_plane, sizes, 3, tmp_path)
+    outcome = scale.measure(sizes, 3, tmp_path)
 
     many = "300 TrainingRuns"
     assert contenders(outcome) == {(many, name) for name in (scale.LIMIT, scale.TIMERS, scale.MONITOR, OURS)}
@@ -168,10 +164,10 @@ def test_a_crowd_is_looked_after_by_everybody(control_plane: ControlPlane, tmp_p
 
 @pytest.mark.timeout(300)
 @pytest.mark.cluster
-def test_at_a_service_in_trouble_the_loop_restores_too(control_plane: ControlPlane, tmp_path: Path) -> None:
+def test_at_a_service_in_trouble_the_loop_restores_too(tmp_path: Path) -> None:
     """A call that fails and is made again is no second recovery, by ours or by the loop."""
     sizes = ScaleSizes(20, 4, 1, poll_seconds=2, rest_seconds=4, latency_ms=20, error_every=10)
-    outcome = scale.measure(control_plane, sizes, 3, tmp_path, ["limit", "timers"])
+    outcome = scale.measure(sizes, 3, tmp_path, ["limit", "timers"])
 
     assert contenders(outcome) == {("20 TrainingRuns, answers 20 ms late, 10 % of calls fail", one) for one in BOTH}
     for one in outcome.series:
@@ -180,13 +176,11 @@ def test_at_a_service_in_trouble_the_loop_restores_too(control_plane: ControlPla
 
 
 @pytest.mark.cluster
-def test_the_limit_writes_what_the_operator_writes_first(control_plane: ControlPlane, tmp_path: Path) -> None:
+def test_the_limit_writes_what_the_operator_writes_first(tmp_path: Path) -> None:
     """The same fields and about as much text, or the API server would have less to do for the loop."""
     sizes = ScaleSizes(runs=12, corrupted=1, newcomers=1, poll_seconds=5, rest_seconds=5)
-    apply_crds(control_plane.kubectl, checkout_crds())
-    control_plane.kubectl("apply", "-k", REPOSITORY / "deploy")
     theirs, ours = (
-        first_statuses(control_plane, f"first-{name}-{tmp_path.parent.name}", tmp_path / name, sizes, contender)
+        first_statuses(tmp_path / name, sizes, contender)
         for name, contender in {"loop": scale_baselines.by_bare_loop, "operator": started}.items()
     )
 
