@@ -10,7 +10,8 @@ from tinker_operator.api.reasons import ConditionType, Reason
 from tinker_operator.api.run_status import Creation
 from tinker_operator.core import freshness, run_plan
 from tinker_operator.core.conditions import find_condition
-from tinker_operator.core.inventory import Inventory, concerned, failed_inventory, next_inventory
+from tinker_operator.core.inventory import Inventory, failed_inventory, next_inventory
+from tinker_operator.core.inventory_change import change_between
 from tinker_operator.core.world import Fault, ObservedRun
 
 pytestmark = pytest.mark.pure
@@ -35,8 +36,8 @@ def test_one_failed_look_concerns_nobody_and_the_second_everybody() -> None:
     well = looked()
     once, twice = failed(well), failed(failed(well))
 
-    assert not concerned(well, once, run_id=FIRST, owner="")
-    assert concerned(once, twice, run_id=FIRST, owner="")
+    assert not change_between(well, once).concerns(FIRST, "")
+    assert change_between(once, twice).concerns(FIRST, "")
     assert (once.fault, twice.fault) == (None, UNREACHABLE)
 
 

@@ -15,10 +15,11 @@ from tinker_operator.api.training_run import TrainingRun
 from tinker_operator.controllers.accounts import Account
 from tinker_operator.controllers.objects import TRAINING_RUNS, parsed
 from tinker_operator.controllers.services import Services
-from tinker_operator.controllers.tracked import Tracked, all_tracked, tracked
+from tinker_operator.controllers.tracked import Tracked, tracked, tracked_by_account
 from tinker_operator.core.discovery import newer_than_followed
 from tinker_operator.core.identity import owner_key
-from tinker_operator.core.inventory import Inventory, concerned, unconfirmed
+from tinker_operator.core.inventory import Inventory, unconfirmed
+from tinker_operator.core.inventory_change import change_between
 from tinker_operator.core.world import Fault
 from tinker_operator.engine.faults import described
 from tinker_operator.engine.keys import ObjectKey
@@ -124,8 +125,9 @@ class Poller:
     async def run(self) -> None:
         """Polls until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for _, run in self._runs():
-                self.soon(run.account)
+            for account in tracked_by_account(self._store):
+                if self._interval(account) is not None:
+                    self.soon(account)
             started: set[Account] = set()
             while True:
                 for account in set(self._turns) - started:
@@ -201,10 +203,8 @@ class Poller:
         return self._interval(account) is not None
 
     def _users(self, account: Account) -> Iterator[tuple[ObjectKey, Tracked]]:
-        return ((key, run) for key, run in self._runs() if run.account == account)
-
-    def _runs(self) -> Iterator[tuple[ObjectKey, Tracked]]:
-        return ((key, run) for key, run in all_tracked(self._store) if self._concerns(key))
+        users = tracked_by_account(self._store).get(account, ())
+        return ((key, run) for key, run in users if self._concerns(key))
 
     def _interval(self, account: Account) -> float | None:
         """Returns the shortest interval of the account's objects, in seconds; None when it has none left."""
@@ -214,15 +214,14 @@ class Poller:
     def _watched(self, account: Account) -> Iterator[str]:
         """Yields the runs followed through the same service as this account's: they share its inventory."""
         service = self._services.of(account)
-        for _, run in self._runs():
-            mine = run.account == account or self._services.of(run.account) is service is not None
-            if mine and run.followed is not None:
-                yield run.followed
+        for other in tracked_by_account(self._store):
+            if other == account or self._services.of(other) is service is not None:
+                yield from (run.followed for _, run in self._users(other) if run.followed is not None)
 
     def _wake(self, account: Account, known: Inventory, current: Inventory) -> None:
+        change = change_between(known, current)
         for key, run in self._users(account):
-            owner = owner_key(self._cluster_id, key.namespace, key.name)
-            moved = concerned(known, current, run_id=run.followed, owner=owner)
+            moved = change.concerns(run.followed, owner_key(self._cluster_id, key.namespace, key.name))
             # An object that is not bound waits for a look that began after it came; nothing need have changed in it.
             if moved or not run.is_bound or (run.discovers and self._goes_over(key, current)):
                 self._queue.add(key, Priority.REMOTE)

@@ -6,6 +6,7 @@ status at every beat, so a restarted operator goes on where the last one stopped
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 import structlog
@@ -21,7 +22,7 @@ from tinker_operator.controllers.objects import (
     parsed,
 )
 from tinker_operator.controllers.services import Service, Services
-from tinker_operator.controllers.tracked import all_tracked
+from tinker_operator.controllers.tracked import TrackedRuns, all_tracked
 from tinker_operator.engine.elector import LeadershipLost
 from tinker_operator.engine.faults import described
 from tinker_operator.engine.keys import ObjectKey
@@ -47,10 +48,36 @@ def _held(store: Store, owns: Callable[[ObjectKey], bool]) -> dict[str, Holder]:
     for policy in checkpoint_policies(store):
         if owns(ObjectKey(CHECKPOINT_POLICIES.kind, policy.metadata.namespace, policy.metadata.name)):
             held |= _proving(policy, store)
-    for key, run in all_tracked(store):
+    for key, run in store.gathered(TRAINING_RUNS.kind, _holding):
         if owns(key):
             held |= {session: (frozenset({run.uid}), run.account) for session in run.sessions}
     return held
+
+
+def _holding(store: Store) -> TrackedRuns:
+    return tuple((key, run) for key, run in all_tracked(store) if run.sessions)
+
+
+def _gathered(
+    store: Store, of_runs: Callable[[Store], frozenset[str]], of_policies: Callable[[Store], frozenset[str]]
+) -> frozenset[str]:
+    return store.gathered(TRAINING_RUNS.kind, of_runs) | store.gathered(CHECKPOINT_POLICIES.kind, of_policies)
+
+
+def _uids(kind: str, store: Store) -> frozenset[str]:
+    return frozenset(obj["metadata"]["uid"] for obj in store.by_kind(kind).values())
+
+
+_RUN_UIDS = partial(_uids, TRAINING_RUNS.kind)
+_POLICY_UIDS = partial(_uids, CHECKPOINT_POLICIES.kind)
+
+
+def _unread_runs(store: Store) -> frozenset[str]:
+    return _RUN_UIDS(store) - {run.uid for _, run in all_tracked(store)}
+
+
+def _unread_policies(store: Store) -> frozenset[str]:
+    return _POLICY_UIDS(store) - {policy.metadata.uid for policy in checkpoint_policies(store)}
 
 
 def _proving(policy: CheckpointPolicy, store: Store) -> dict[str, Holder]:
@@ -101,10 +128,8 @@ class SessionKeeper:
         while True:
             held = _held(self._store, self._owns)
             # By uid, not by what parses: an object of a newer schema is not a deleted one, and its session goes on.
-            kinds = (TRAINING_RUNS.kind, CHECKPOINT_POLICIES.kind)
-            living = {obj["metadata"]["uid"] for kind in kinds for obj in self._store.by_kind(kind).values()}
-            runs, policies = all_tracked(self._store), checkpoint_policies(self._store)
-            unread = living - {run.uid for _, run in runs} - {policy.metadata.uid for policy in policies}
+            living = _gathered(self._store, _RUN_UIDS, _POLICY_UIDS)
+            unread = _gathered(self._store, _unread_runs, _unread_policies)
             held |= {session: kept for session, kept in before.items() if kept[0] & unread and kept[0] <= living}
             self._orphans |= {session: account for session, (uids, account) in before.items() if not uids <= living}
             unconnected = any(self._services.of(account) is None for _, account in held.values())

@@ -4,8 +4,10 @@ A parsed TrainingRun takes some 17 kB, this takes a few hundred bytes, so ten th
 """
 
 import sys
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from tinker_operator.api.meta import ConditionStatus
 from tinker_operator.api.reasons import ConditionType, Reason
@@ -51,6 +53,10 @@ class Tracked:
     corrupted: bool
     training: bool
     newest: float | None
+
+
+TrackedRuns: TypeAlias = tuple[tuple[ObjectKey, Tracked], ...]
+"""TrainingRuns with what is kept in mind of each."""
 
 
 def held_sessions(run: TrainingRun) -> frozenset[str]:
@@ -108,8 +114,23 @@ def _newest(run: TrainingRun) -> float | None:
     return last.time.timestamp() if last is not None and last.time is not None else None
 
 
-def all_tracked(store: Store) -> Iterator[tuple[ObjectKey, Tracked]]:
-    """Yields every TrainingRun that parses."""
-    for key in tuple(store.by_kind(TRAINING_RUNS.kind)):
-        if (one := store.derived(key, tracked)) is not None:
-            yield key, one
+def all_tracked(store: Store) -> TrackedRuns:
+    """Returns every TrainingRun that parses."""
+    return store.gathered(TRAINING_RUNS.kind, _every_one)
+
+
+def tracked_by_account(store: Store) -> Mapping[Account, TrackedRuns]:
+    """Returns every TrainingRun that parses, by whose key it uses."""
+    return store.gathered(TRAINING_RUNS.kind, _by_account)
+
+
+def _every_one(store: Store) -> TrackedRuns:
+    every = ((key, store.derived(key, tracked)) for key in store.by_kind(TRAINING_RUNS.kind))
+    return tuple((key, run) for key, run in every if run is not None)
+
+
+def _by_account(store: Store) -> Mapping[Account, TrackedRuns]:
+    users = defaultdict[Account, list[tuple[ObjectKey, Tracked]]](list)
+    for key, run in all_tracked(store):
+        users[run.account].append((key, run))
+    return {account: tuple(runs) for account, runs in users.items()}

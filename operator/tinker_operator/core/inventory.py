@@ -18,9 +18,6 @@ CONFIRMED = 2
 
 _SAID = attrgetter(*(one.name for one in fields(ObservedRun) if one.name != "agreeing"))
 """Everything that the service says of a run."""
-_UNDECISIVE = {"agreeing", "last_request_time", "last_sampler_checkpoint"}
-_DECIDES = attrgetter(*(one.name for one in fields(ObservedRun) if one.name not in _UNDECISIVE))
-"""What of it can alter a decision: the last request moves all the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,36 +120,17 @@ def failed_inventory(previous: Inventory, fault: Fault, *, now: datetime) -> Inv
     return replace(previous, fault=fault, doubt=None, failing_since=since)
 
 
-def concerned(previous: Inventory, current: Inventory, *, run_id: str | None, owner: str) -> bool:
-    """Tells whether the step from one snapshot to the next matters to an object.
-
-    Args:
-        previous: What the object was last decided on.
-        current: What is known now.
-        run_id: Run that it follows; None while there is none.
-        owner: Its owner key.
-    """
-    if previous.fault != current.fault or previous.observed_at is None or current.observed_at is None:
-        return previous is not current
-    if _ids(previous.owned.get(owner, ())) != _ids(current.owned.get(owner, ())):
-        return True
-    if run_id is None or ((known := previous.runs.get(run_id)) is not None and known is current.runs.get(run_id)):
-        return False
-    return _essence(previous.view(run_id)) != _essence(current.view(run_id))
-
-
 def unconfirmed(inventory: Inventory, watched: Iterable[str]) -> bool:
     """Tells whether a watched run is corrupted or missing by one observation only, so that a second is due soon.
 
     A run that was made after the newest look is neither: who follows it asks for it.
     """
-    views = (inventory.view(run_id) for run_id in watched if inventory.knows(run_id))
-    return any(
-        isinstance(view, Absent | ObservedRun)
-        and view.agreeing < CONFIRMED
-        and (isinstance(view, Absent) or view.corrupted)
-        for view in views
-    )
+    if inventory.fault is not None or inventory.observed_at is None:
+        return False
+    runs, missing = inventory.runs.items(), inventory.missing.items()
+    doubted = {run_id for run_id, run in runs if run.corrupted and run.agreeing < CONFIRMED}
+    doubted |= {run_id for run_id, looks in missing if looks < CONFIRMED}
+    return bool(doubted) and not doubted.isdisjoint(watched)
 
 
 def _agreed(before: ObservedRun | None, run: ObservedRun) -> ObservedRun:
@@ -162,10 +140,6 @@ def _agreed(before: ObservedRun | None, run: ObservedRun) -> ObservedRun:
     if before.agreeing == CONFIRMED and _SAID(before) == _SAID(run):
         return before
     return replace(run, agreeing=min(before.agreeing + 1, CONFIRMED))
-
-
-def _ids(runs: Iterable[ObservedRun]) -> set[str]:
-    return {run.run_id for run in runs}
 
 
 def _by_owner(runs: Iterable[ObservedRun]) -> Mapping[str, tuple[ObservedRun, ...]]:
@@ -183,14 +157,3 @@ def _by_tag(runs: Iterable[ObservedRun]) -> Mapping[tuple[str, str], tuple[Obser
             if not key.startswith(f"{GROUP}/"):
                 tagged.setdefault((key, value), []).append(run)
     return {tag: tuple(members) for tag, members in tagged.items()}
-
-
-def _essence(view: RunView) -> object:
-    """What decides: not the last request, nor a sampler's checkpoint, nor agreement past the point of proof."""
-    match view:
-        case ObservedRun():
-            return _DECIDES(view), view.agreeing if view.corrupted else CONFIRMED
-        case Absent():
-            return min(view.agreeing, CONFIRMED)
-        case _:
-            return view
