@@ -6,19 +6,23 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 from tests.bench.outcome import Untrue
+from tests.e2e.stage import Operator
 from tests.simulator.bare import Wire
 
 from playground.kubectl import Kubectl
 from tinker_operator.controllers.objects import TRAINING_RUNS
+from tinker_operator.engine.keys import Resource
 from tinker_operator.engine.kube import KubeApi
 
-AT_ONCE = 16
+_AT_ONCE = 16
 _COUNTER = re.compile(r"^apiserver_request_total\{(?P<labels>.*)\} (?P<count>\S+)$")
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 _WRITING = {"APPLY", "DELETE", "PATCH", "POST", "PUT"}
@@ -38,23 +42,27 @@ def collection(namespace: str, plural: str = "trainingruns") -> str:
     return f"{group}/namespaces/{namespace}/{plural}"
 
 
-def create_all(kubeconfig: Path, namespace: str, runs: Mapping[str, str], poll_seconds: int) -> None:
+def create_runs(kubeconfig: Path, namespace: str, runs: Mapping[str, str], poll_seconds: int) -> None:
     """Creates a TrainingRun that adopts a run, for each name."""
-    asyncio.run(_create_all(kubeconfig, namespace, runs, poll_seconds))
+    create_all(kubeconfig, namespace, [(TRAINING_RUNS, manifest(*one, poll_seconds)) for one in runs.items()])
 
 
-async def _create_all(kubeconfig: Path, namespace: str, runs: Mapping[str, str], poll_seconds: int) -> None:
-    left = iter(runs.items())
+def create_all(kubeconfig: Path, namespace: str, objects: Iterable[tuple[Resource, dict[str, Any]]]) -> None:
+    """Creates each object, several at once."""
+    asyncio.run(_create_all(kubeconfig, namespace, iter(objects)))
+
+
+async def _create_all(kubeconfig: Path, namespace: str, left: Iterator[tuple[Resource, dict[str, Any]]]) -> None:
     async with await KubeApi.connect(kubeconfig) as api:
 
         async def create() -> None:
-            for name, run in left:
-                await api.create(TRAINING_RUNS, namespace, manifest(name, run, poll_seconds))
+            for resource, body in left:
+                await api.create(resource, namespace, body)
 
-        await asyncio.gather(*(create() for _ in range(AT_ONCE)))
+        await asyncio.gather(*(create() for _ in range(_AT_ONCE)))
 
 
-def manifest(name: str, run: str, poll_seconds: int) -> dict[str, object]:
+def manifest(name: str, run: str, poll_seconds: int) -> dict[str, Any]:
     """Returns a TrainingRun that adopts a run and has it recovered."""
     recovery = {"enabled": True, "backoffSeconds": 1}
     return {
@@ -123,6 +131,17 @@ class Meter:
             if self.cpu_seconds() - before < _CALM_SECONDS * 0.1:
                 return
         raise Untrue(f"the process does not come to rest within {seconds:g} s")
+
+
+@contextmanager
+def at_work(operator: Operator) -> Iterator[Meter]:
+    """Has the operator run, and tells what it uses."""
+    operator.start()
+    try:
+        assert operator.process is not None
+        yield Meter(psutil.Process(operator.process.pid))
+    finally:
+        operator.close()
 
 
 def calls(wire: Wire) -> int:

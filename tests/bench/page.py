@@ -9,9 +9,8 @@ from tests.bench import policies_page, scale_page
 from tests.bench.charts import Bar, Chart, Group
 from tests.bench.contest import OURS
 from tests.bench.outcome import Claim, Outcome, Series, Untrue, one_machine, quantile, ratio
-from tests.bench.page_text import given, spread, table
+from tests.bench.page_text import MIB, figures, given, spread, table
 
-MIB = 1024**2
 SCALE = "scale"
 NEEDED = ("client", "inspection", "recovery", "retention", "policies", SCALE)
 """Programs that the page tells of."""
@@ -130,7 +129,7 @@ def _parts(found: Mapping[str, Outcome]) -> Iterator[str]:
     yield _RECOVERY.format(arguments=given(replace(recovery, arguments=told)), poll=poll, delays=_delays(recovery))
     yield _RETENTION.format(arguments=given(found["retention"]), costs=_costs(found["retention"]))
     policies = found["policies"]
-    yield policies_page.TEXT.format(arguments=given(policies), figures=table(*policies_page.figures(policies)))
+    yield policies_page.TEXT.format(arguments=given(policies), figures=table(*figures(policies, policies_page.FIGURES)))
 
 
 def _claim(claim: Claim) -> str:

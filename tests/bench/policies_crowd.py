@@ -1,25 +1,20 @@
 """Many checkpoints under a few policies in the bench of policies, and what they cost the operator; see `policies`."""
 
-import asyncio
 import json
 import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import psutil
-from tests.bench.crowd import AT_ONCE, Meter, collection, manifest, wait_written, writes
+from tests.bench.crowd import Meter, at_work, collection, create_all, manifest, wait_written, writes
 from tests.bench.first_times import FirstTimes
 from tests.bench.outcome import Untrue
 from tests.e2e.stage import Stage
 
 from playground.kubectl import Kubectl
 from tinker_operator.controllers.objects import CHECKPOINT_POLICIES, TRAINING_RUNS
-from tinker_operator.engine.keys import Resource
-from tinker_operator.engine.kube import KubeApi
 
 TOLD, DONE = "told of all their checkpoints", "done deleting"
 LABEL = "bench"
@@ -80,10 +75,10 @@ class Crowd:
         sizes = self.sizes
         objects = [(TRAINING_RUNS, self._training_run(number, run)) for number, run in enumerate(self.runs)]
         objects += [(CHECKPOINT_POLICIES, _policy(number, sizes.checkpoints)) for number in range(sizes.policies)]
-        asyncio.run(_create_all(self.stage.kubectl.kubeconfig, self.stage.namespace, objects))
+        create_all(self.stage.kubectl.kubeconfig, self.stage.namespace, objects)
 
     def _training_run(self, number: int, run: str) -> dict[str, Any]:
-        made: dict[str, Any] = dict(manifest(f"run-{number}", run, self.sizes.poll_seconds))
+        made = manifest(f"run-{number}", run, self.sizes.poll_seconds)
         labels = {LABEL: str(number % self.sizes.policies)}
         return {**made, "metadata": {**made["metadata"], "labels": labels}}
 
@@ -141,27 +136,12 @@ def _retention(keeps: int) -> dict[str, Any]:
     return {"action": "Delete", "keepLast": keeps, **pace}
 
 
-async def _create_all(kubeconfig: Path, namespace: str, objects: Sequence[tuple[Resource, dict[str, Any]]]) -> None:
-    left = iter(objects)
-    async with await KubeApi.connect(kubeconfig) as api:
-
-        async def create() -> None:
-            for resource, body in left:
-                await api.create(resource, namespace, body)
-
-        await asyncio.gather(*(create() for _ in range(AT_ONCE)))
-
-
 def by_operator(crowd: Crowd) -> Values:
     """Has the operator look after the crowd."""
-    operator = crowd.stage.operator
     with crowd.watch() as watch:
         began = time.monotonic()
-        operator.start()
-        try:
-            assert operator.process is not None
-            meter, patience = Meter(psutil.Process(operator.process.pid)), crowd.sizes.patience_seconds
-            moments = watch.wait_for(TOLD, crowd.policies(), patience)
+        with at_work(crowd.stage.operator) as meter:
+            moments = watch.wait_for(TOLD, crowd.policies(), crowd.sizes.patience_seconds)
             values: dict[str, Sequence[float]] = {
                 "start_seconds": [max(moments.values()) - began],
                 "start_cpu_seconds": [meter.cpu_seconds()],
@@ -169,8 +149,6 @@ def by_operator(crowd: Crowd) -> Values:
             }
             values |= crowd.at_rest(meter, calm=True)
             values |= deletions(crowd, watch, meter)
-        finally:
-            operator.close()
     return values
 
 

@@ -1,23 +1,20 @@
 """What the page of the bench says of policies over many checkpoints; `page` puts it there."""
 
-from tests.bench.outcome import Outcome
-
-MIB = 1024**2
 TEXT = """## Policies over many checkpoints
 
 `python -m tests.bench.policies {arguments}`
 
-A real API server, the simulator, and each contender with runs, checkpoints and objects that were there before it. Every
-policy governs its share of the TrainingRuns and keeps everything; the start is over when a watch has shown the status
-of the last policy that counts all of its checkpoints. Then nothing happens for a while. At last one policy keeps one
-checkpoint less of each of its runs: the time ends when its status counts all of them as deleted, and counts only if
-just these are gone from the service. The loop with the official SDK lists the checkpoints of each run in turn, and
-decides nothing. Counted are the calls for the checkpoints of a run: ours makes a second one where a service tells no
-count and gives a round number of rows, since that may be a page.
+Each contender has a real API server and a simulator of its own, with objects, runs and checkpoints that were there
+before it. Every policy governs its share of the TrainingRuns and keeps everything; the start is over when a watch has
+shown the status of the last policy that counts all of its checkpoints. Then nothing happens for a while. At last one
+policy keeps one checkpoint less of each of its runs: the time ends when its status counts all of them as deleted, and
+counts only if just these are gone from the service. The loop with the official SDK lists the checkpoints of each run in
+turn, and decides nothing. Counted are the calls for the checkpoints of a run: ours makes a second one where a service
+tells no count and gives a round number of rows, since that may be a page.
 
 {figures}
 """
-_FIGURES = {
+FIGURES = {
     "start_seconds": ("start until every policy has told, s", 1),
     "start_listings": ("listing calls until then", 0),
     "start_cpu_seconds": ("CPU of that, s", 1),
@@ -30,13 +27,3 @@ _FIGURES = {
     "delete_cpu_seconds": ("CPU of that, s", 1),
 }
 """Quantity → how it is shown, with so many digits."""
-
-
-def figures(outcome: Outcome) -> tuple[list[str], list[list[str]]]:
-    """Returns the head and the rows; what a contender does not do has no number."""
-    rows = []
-    for quantity, (title, digits) in _FIGURES.items():
-        unit = MIB if quantity.endswith("bytes") else 1
-        found = [one.values.get(quantity) for one in outcome.series]
-        rows.append([title, *(f"{values[0] / unit:,.{digits}f}" if values else "-" for values in found)])
-    return [outcome.series[0].job, *(one.contender for one in outcome.series)], rows

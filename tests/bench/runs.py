@@ -22,7 +22,7 @@ FULL: Orders = {
     ],
     "scale-100": ["scale", "--runs", "100", *_FEWER],
     "scale-1000": ["scale", "--runs", "1000", *_FEWER],
-    "scale-10000": ["scale", "--runs", "10000", "--rest-seconds", "600", "--newcomers", "50"],
+    "scale-10000": ["scale", "--runs", "10000", "--rest-seconds", "600", "--newcomers", "50", "--starts", "3"],
     "scale-50ms": ["scale", "--runs", "1000", "--latency-ms", "50", *_TROUBLE],
     "scale-300ms": ["scale", "--runs", "1000", "--latency-ms", "300", *_TROUBLE],
 }

@@ -8,18 +8,18 @@ API server, simulator and contender share the machine.
 """
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
 from tests.bench.contest import OURS, REPOSITORY, conclude, heed_signals
-from tests.bench.crowd import create_all
+from tests.bench.crowd import create_runs
 from tests.bench.outcome import Claim, Outcome, Series
 from tests.bench.scale_baselines import by_bare_loop, by_sdk_loop, by_timers
 from tests.bench.scale_crowd import CHECKPOINTS, Crowd, Sizes, Values
-from tests.bench.scale_ours import by_operator
+from tests.bench.scale_ours import by_operator, start_by_operator
 from tests.e2e.stage import KEY, Operator, Stage
 from tests.simulator.bare import Served, Wire
 
@@ -35,6 +35,8 @@ PAGE = 100
 """Runs on a page of the service's listing."""
 NAMESPACE = "scale"
 CONTENDERS = {LIMIT: by_bare_loop, TIMERS: by_timers, MONITOR: by_sdk_loop, OURS: by_operator}
+STARTS = {LIMIT: by_bare_loop, OURS: start_by_operator}
+"""Those whose starts are compared to a tenth, which one start on one machine does not tell; they take turns."""
 WITHOUT = {"limit": LIMIT, "timers": TIMERS, "sdk-loop": MONITOR}
 """What a contender is called that is left out."""
 
@@ -62,22 +64,27 @@ def crowd_on(stage: Stage, sizes: Sizes, draw: random.Random) -> Crowd:
     """Makes the runs, and a TrainingRun for each."""
     order = {"runs": sizes.runs, "checkpoints": CHECKPOINTS, "owner": f"{KEY}-owner"}
     runs = {f"run-{at}": run for at, run in enumerate(stage.wire.order("seed", order)["runs"])}
-    create_all(stage.kubectl.kubeconfig, stage.namespace, runs, sizes.poll_seconds)
+    create_runs(stage.kubectl.kubeconfig, stage.namespace, runs, sizes.poll_seconds)
     sizes.trouble(stage.wire)
     return Crowd(stage, runs, sizes, draw)
 
 
 def measure(sizes: Sizes, seed: int, folder: Path, without: Sequence[str] = ()) -> Outcome:
     """Returns what the operator and the baselines took, but for those that are left out."""
-    series, draw = list[Series](), random.Random(seed)  # noqa: S311 - a bench that can be repeated, no secret
-    out = {WITHOUT[one] for one in without}
-    for number, (contender, watched_by) in enumerate(CONTENDERS.items()):
-        if contender not in out:
-            with stage_in(folder / f"{number}") as stage:
-                values = watched_by(crowd_on(stage, sizes, draw))
-            series.append(Series(sizes.shown, contender, values))
+    out, draw = {WITHOUT[one] for one in without}, random.Random(seed)  # noqa: S311 - can be repeated, no secret
+    there = [contender for contender in CONTENDERS if contender not in out]
+    found = {one: dict(_alone(folder / f"{at}", CONTENDERS[one], sizes, draw)) for at, one in enumerate(there)}
+    for at, one in enumerate([contender for contender in STARTS if contender in there] * (sizes.starts - 1)):
+        for quantity, values in _alone(folder / f"start-{at}", STARTS[one], sizes, draw).items():
+            found[one][quantity] = [*found[one][quantity], *values]
+    series = [Series(sizes.shown, contender, values) for contender, values in found.items()]
     arguments = {"seed": seed, **{name: getattr(sizes, name) for name in Sizes.__slots__}, "without": list(without)}
-    return Outcome("scale", arguments, series, claims(sizes, {one.contender: one.values for one in series}))
+    return Outcome("scale", arguments, series, claims(sizes, found))
+
+
+def _alone(folder: Path, watched_by: Callable[[Crowd], Values], sizes: Sizes, draw: random.Random) -> Values:
+    with stage_in(folder) as stage:
+        return watched_by(crowd_on(stage, sizes, draw))
 
 
 def claims(sizes: Sizes, found: Mapping[str, Values]) -> list[Claim]:
@@ -110,6 +117,7 @@ def claims(sizes: Sizes, found: Mapping[str, Values]) -> list[Claim]:
 @click.option("--poll-seconds", type=click.IntRange(1), default=60, show_default=True)
 @click.option("--rest-seconds", type=click.IntRange(1), default=600, show_default=True)
 @click.option("--baseline-rest-seconds", type=click.IntRange(1), default=120, show_default=True)
+@click.option("--starts", type=click.IntRange(1), default=1, show_default=True, help="Of the loop and the operator.")
 @click.option("--latency-ms", type=click.IntRange(0), default=0, show_default=True, help="Of the service.")
 @click.option("--error-every", type=click.IntRange(0), default=0, show_default=True, help="50: 2 % of calls fail.")
 @click.option("--without", type=click.Choice(list(WITHOUT)), multiple=True, help="Leave a baseline out.")

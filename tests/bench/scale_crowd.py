@@ -29,6 +29,7 @@ class Sizes:
         poll_seconds: What every TrainingRun asks for.
         rest_seconds: How long the operator is watched while nothing happens.
         baseline_rest_seconds: How long a baseline is, whose rest is the same at any time.
+        starts: How often the starts are repeated that are compared closely.
         latency_ms: How much later than it could the service answers.
         error_every: Each so-manieth call fails with a 500; 0 for none.
     """
@@ -39,6 +40,7 @@ class Sizes:
     poll_seconds: int
     rest_seconds: int
     baseline_rest_seconds: int = 120
+    starts: int = 1
     latency_ms: int = 0
     error_every: int = 0
 

@@ -3,12 +3,13 @@
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from tests.bench.contest import OURS
 from tests.bench.outcome import Outcome, quantile, ratio
+from tests.bench.page_text import MIB
 from tests.bench.scale import LIMIT, PAGE, TIMERS
 
-MIB = 1024**2
 SIGNS: Mapping[str, Callable[[float, float], bool]] = {
     "at most": operator.le,
     "less than": operator.lt,
@@ -116,6 +117,6 @@ def _growing(small: Values, large: Values, times: float) -> Iterator[list[str]]:
             continue
         unit, sense = (MIB, "less than") if quantity == MEMORY else (1, "at most")
         goal = Goal(text, sense, times, ratio(after, before), 2)
-        shown = [f"{one[0] / unit:,.2f}" for one in (before, after)]
+        shown = [f"{median(one) / unit:,.2f}" for one in (before, after)]
         _, asked, found, verdict = goal.row()
         yield [text, *shown, found, asked, verdict]

@@ -4,8 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-import psutil
-from tests.bench.crowd import Meter, calls, create_all, writes
+from tests.bench.crowd import Meter, at_work, calls, create_runs, writes
 from tests.bench.first_times import FirstTimes
 from tests.bench.outcome import Untrue
 from tests.bench.scale_crowd import READY, SETTLING_SECONDS, TOLD, Crowd, Values
@@ -19,16 +18,12 @@ POLL_LATE_SECONDS = 30.0
 
 def by_operator(crowd: Crowd) -> Values:
     """Has the operator look after the crowd."""
-    operator, names = crowd.stage.operator, list(crowd.runs)
+    names, patience = list(crowd.runs), crowd.sizes.patience_seconds
     with crowd.first_statuses() as watch:
         began = time.monotonic()
-        operator.start()
-        try:
-            assert operator.process is not None
-            meter, patience = Meter(psutil.Process(operator.process.pid)), crowd.sizes.patience_seconds
+        with at_work(crowd.stage.operator) as meter:
             values: dict[str, Sequence[float]] = {
-                "start_seconds": [max(watch.wait_for(TOLD, names, patience).values()) - began],
-                "start_cpu_seconds": [meter.cpu_seconds()],
+                **_start(crowd, watch, meter, began),
                 "ready_seconds": [max(watch.wait_for(READY, names, patience).values()) - began],
             }
             meter.wait_calm(SETTLING_SECONDS)
@@ -37,9 +32,20 @@ def by_operator(crowd: Crowd) -> Values:
             if not crowd.sizes.error_every:
                 values |= blip(crowd, meter)
             values |= lost_by_operator(crowd, meter)
-        finally:
-            operator.close()
     return values
+
+
+def start_by_operator(crowd: Crowd) -> Values:
+    """Has the operator begin with the crowd, and end again."""
+    with crowd.first_statuses() as watch:
+        began = time.monotonic()
+        with at_work(crowd.stage.operator) as meter:
+            return _start(crowd, watch, meter, began)
+
+
+def _start(crowd: Crowd, watch: FirstTimes, meter: Meter, began: float) -> Values:
+    moments = watch.wait_for(TOLD, list(crowd.runs), crowd.sizes.patience_seconds)
+    return {"start_seconds": [max(moments.values()) - began], "start_cpu_seconds": [meter.cpu_seconds()]}
 
 
 def newcomers(crowd: Crowd, watch: FirstTimes) -> Values:
@@ -53,7 +59,7 @@ def newcomers(crowd: Crowd, watch: FirstTimes) -> Values:
     for number, run in enumerate(seeded):
         pause.wait(crowd.draw.uniform(0, min(2.0, crowd.sizes.poll_seconds)))
         name, asked, began = f"newcomer-{number}", calls(stage.wire), time.monotonic()
-        create_all(stage.kubectl.kubeconfig, stage.namespace, {name: run}, crowd.sizes.poll_seconds)
+        create_runs(stage.kubectl.kubeconfig, stage.namespace, {name: run}, crowd.sizes.poll_seconds)
         while calls(stage.wire) == asked:
             if time.monotonic() > began + crowd.sizes.patience_seconds:
                 raise Untrue(f"nothing is asked because of {name}")

@@ -1,13 +1,14 @@
 """What the page of the bench says of many TrainingRuns; `page` puts it there."""
 
 from collections.abc import Iterator, Sequence
+from statistics import median
 
 from tests.bench.charts import Bar, Chart, Group
 from tests.bench.contest import OURS
-from tests.bench.outcome import Outcome, Series, quantile
-from tests.bench.page_text import given, table
+from tests.bench.outcome import Outcome
+from tests.bench.page_text import figures, given, shown, table
 from tests.bench.scale import LIMIT, MONITOR, TIMERS
-from tests.bench.scale_goals import GOALS, MIB, goals, growth, values_of
+from tests.bench.scale_goals import GOALS, goals, growth, values_of
 
 _TEXT = """## Many TrainingRuns at once
 
@@ -82,7 +83,7 @@ def section(outcomes: Sequence[Outcome]) -> str:
     if sizes[1:]:
         shown = table(*growth(*sizes[-2:]))
         parts.append(_GROWTH.format(small=_runs(sizes[-2]), large=_runs(sizes[-1]), figures=shown))
-    parts += [f"### {_title(one)}\n\n{_command(one)}\n\n{table(*figures(one))}" for one in sizes]
+    parts += [f"### {_title(one)}\n\n{_command(one)}\n\n{table(*figures(one, _FIGURES))}" for one in sizes]
     if troubled:
         commands = "\n".join(f"- {_title(one)}: {_command(one)}" for one in troubled)
         parts.append(_TROUBLE.format(commands=commands, figures=table(*_trouble(troubled))))
@@ -92,15 +93,6 @@ def section(outcomes: Sequence[Outcome]) -> str:
 def sizes_of(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Returns the outcomes at a service that is well, from the fewest runs to the most."""
     return sorted((outcome for outcome in outcomes if not _is_troubled(outcome)), key=_runs)
-
-
-def figures(outcome: Outcome) -> tuple[list[str], list[list[str]]]:
-    """Returns head and rows of everything that was measured at one size."""
-    rows = [
-        [title, *(_shown(one, quantity, digits) for one in outcome.series)]
-        for quantity, (title, digits) in _FIGURES.items()
-    ]
-    return [outcome.series[0].job, *(one.contender for one in outcome.series)], rows
 
 
 def charts(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, Chart]]:
@@ -118,7 +110,8 @@ _REST = "rest_cpu_seconds_per_minute"
 
 def _bars(outcome: Outcome, quantity: str, contenders: Sequence[str]) -> Iterator[Bar]:
     for name in contenders:
-        for value in values_of(outcome, name).get(quantity, ())[:1]:
+        if values := values_of(outcome, name).get(quantity):
+            value = median(values)
             yield Bar(name, value, f"{value:,.3g} s" if value < 100 else f"{value:,.0f} s")
 
 
@@ -129,7 +122,7 @@ def _goals(outcome: Outcome) -> str:
 def _trouble(outcomes: Sequence[Outcome]) -> tuple[list[str], list[list[str]]]:
     there = [(_title(outcome), one) for outcome in outcomes for one in outcome.series]
     rows = [
-        [title, *(_shown(one, quantity, digits) for _, one in there)] for quantity, (title, digits) in _TROUBLED.items()
+        [title, *(shown(one, quantity, digits) for _, one in there)] for quantity, (title, digits) in _TROUBLED.items()
     ]
     return ["", *(f"{one.contender}, {title}" for title, one in there)], rows
 
@@ -148,10 +141,3 @@ def _title(outcome: Outcome) -> str:
 
 def _command(outcome: Outcome) -> str:
     return f"`python -m tests.bench.scale {given(outcome)}`"
-
-
-def _shown(series: Series, quantity: str, digits: int) -> str:
-    unit = MIB if quantity.endswith("bytes") else 1
-    values = [value / unit for value in series.values.get(quantity, ())]
-    shown = [quantile(values, part) for part in (0.5, 0.99, 1.0)[: 3 if len(values) > 1 else 1]] if values else []
-    return " / ".join(f"{value:,.{digits}f}" for value in shown) or "-"

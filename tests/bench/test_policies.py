@@ -6,8 +6,9 @@ import pytest
 from tests.bench import policies
 from tests.bench.contest import OURS
 from tests.bench.outcome import Outcome, Series
+from tests.bench.page_text import figures
 from tests.bench.policies_crowd import Sizes
-from tests.bench.policies_page import TEXT, figures
+from tests.bench.policies_page import FIGURES, TEXT
 
 SIZES = Sizes(runs=60, checkpoints=5, policies=3, poll_seconds=5, rest_seconds=6)
 
@@ -45,7 +46,7 @@ def test_a_promise_that_is_not_kept_is_told(found: dict[str, list[float]], holds
 @pytest.mark.pure
 def test_the_page_shows_what_was_found_and_what_was_not() -> None:
     values = {"start_seconds": [1234.56], "rest_bytes": [3.0 * 1024**2]}
-    head, rows = figures(Outcome("policies", {}, [Series("job", "loop", {}), Series("job", OURS, values)]))
+    head, rows = figures(Outcome("policies", {}, [Series("job", "loop", {}), Series("job", OURS, values)]), FIGURES)
     assert head == ["job", "loop", OURS]
     assert rows[0] == ["start until every policy has told, s", "-", "1,234.6"]
     assert ["resident memory, MiB", "-", "3"] in rows

@@ -150,12 +150,14 @@ def test_the_operator_and_the_loop_hand_over_every_run(control_plane: ControlPla
 @pytest.mark.cluster
 def test_a_crowd_is_looked_after_by_everybody(tmp_path: Path) -> None:
     """Ours writes nothing at rest, asks for pages and not for runs, and recovers exactly once."""
-    sizes = ScaleSizes(runs=300, corrupted=5, newcomers=1, poll_seconds=5, rest_seconds=16, baseline_rest_seconds=10)
+    sizes = ScaleSizes(300, 5, 1, poll_seconds=5, rest_seconds=16, baseline_rest_seconds=10, starts=2)
     outcome = scale.measure(sizes, 3, tmp_path)
 
     many = "300 TrainingRuns"
     assert contenders(outcome) == {(many, name) for name in (scale.LIMIT, scale.TIMERS, scale.MONITOR, OURS)}
     ours = next(one.values for one in outcome.of(many) if one.contender == OURS)
+    starts = {one.contender: len(one.values.get("start_seconds", ())) for one in outcome.series}
+    assert starts == {scale.LIMIT: 2, scale.TIMERS: 1, scale.MONITOR: 0, OURS: 2}
     assert (ours["rest_writes"], ours["rest_events"], ours["rest_calls_per_poll"]) == ([0], [0], [3])
     assert len(ours["newcomer_seconds"]) == 1
     assert len(ours["recovered_seconds"]) == 5
