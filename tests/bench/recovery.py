@@ -23,19 +23,17 @@ from typing import Any
 import click
 from tests.bench.contest import OURS, REPOSITORY, heed_signals
 from tests.bench.outcome import Outcome, Series, Untrue
+from tests.bench.staging import stage_on
 from tests.bench.watching import HandOverWatch, Written
-from tests.e2e.stage import KEY, Operator, Stage
-from tests.simulator.bare import Served, Wire
+from tests.e2e.stage import KEY, Stage
 
 from playground.binaries import locate
 from playground.controlplane import ControlPlane
-from playground.crds import apply_crds, checkout_crds
 
 LOOP = "SDK loop, serial"
 POLL_SECONDS = 1.0
 PATIENCE_SECONDS = 180.0
 CHECKPOINTS = 3
-ACCOUNT = "tinker-operator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,21 +143,12 @@ class Bench:
 @contextmanager
 def bench_on(plane: ControlPlane, seed: int, folder: Path) -> Iterator[Bench]:
     """Sets the stage on a control plane that runs."""
-    apply_crds(plane.kubectl, checkout_crds())
-    plane.kubectl("apply", "-k", REPOSITORY / "deploy")
-    kubeconfig = plane.service_account_kubeconfig(ACCOUNT, ACCOUNT, folder / "kubeconfig")
     namespace = f"bench-{random.Random(str(folder)).getrandbits(32):08x}"  # noqa: S311 - a name of its own, not secret
-    plane.kubectl("create", "namespace", namespace)
-    served = Served(folder / "simulator")
     try:
-        served.start()
-        operator = Operator(kubeconfig, namespace, served.url, folder / "operator.log")
-        wire = Wire(served.url, KEY)
-        with wire.http:
-            yield Bench(Stage(plane.kubectl, namespace, served, wire, operator), random.Random(seed))  # noqa: S311 - see above
+        with stage_on(plane, namespace, folder) as stage:
+            yield Bench(stage, random.Random(seed))  # noqa: S311 - see above
     finally:
-        served.close()
-        plane.kubectl("delete", "namespace", namespace, "--wait=false")
+        plane.kubectl("delete", "namespace", namespace, "--ignore-not-found", "--wait=false")
 
 
 def job_of(at_once: int) -> str:

@@ -14,23 +14,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
-from tests.bench.contest import OURS, REPOSITORY, conclude, heed_signals
+from tests.bench.contest import OURS, conclude, heed_signals
 from tests.bench.crowd import create_runs
 from tests.bench.outcome import Claim, Outcome, Series
 from tests.bench.scale_baselines import by_bare_loop, by_sdk_loop, by_timers
 from tests.bench.scale_crowd import CHECKPOINTS, Crowd, Sizes, Values
 from tests.bench.scale_ours import by_operator, start_by_operator
-from tests.e2e.stage import KEY, Operator, Stage
-from tests.simulator.bare import Served, Wire
+from tests.bench.staging import stage_on
+from tests.e2e.stage import KEY, Stage
 
 from playground.binaries import locate
 from playground.controlplane import ControlPlane
-from playground.crds import apply_crds, checkout_crds
 
 LIMIT = "bare loop of status patches"
 TIMERS = "kopf timer for each object"
 MONITOR = "SDK loop, serial"
-ACCOUNT = "tinker-operator"
 PAGE = 100
 """Runs on a page of the service's listing."""
 NAMESPACE = "scale"
@@ -44,20 +42,8 @@ WITHOUT = {"limit": LIMIT, "timers": TIMERS, "sdk-loop": MONITOR}
 @contextmanager
 def stage_in(folder: Path) -> Iterator[Stage]:
     """Sets a cluster and a simulator up that nobody else uses, with nobody at work."""
-    with ControlPlane(folder / "cluster", locate()) as plane:
-        apply_crds(plane.kubectl, checkout_crds())
-        plane.kubectl("apply", "-k", REPOSITORY / "deploy")
-        plane.kubectl("create", "namespace", NAMESPACE)
-        kubeconfig = plane.service_account_kubeconfig(ACCOUNT, ACCOUNT, folder / "kubeconfig")
-        served = Served(folder / "simulator")
-        try:
-            served.start()
-            operator = Operator(kubeconfig, NAMESPACE, served.url, folder / "operator.log")
-            wire = Wire(served.url, KEY)
-            with wire.http:
-                yield Stage(plane.kubectl, NAMESPACE, served, wire, operator)
-        finally:
-            served.close()
+    with ControlPlane(folder / "cluster", locate()) as plane, stage_on(plane, NAMESPACE, folder) as stage:
+        yield stage
 
 
 def crowd_on(stage: Stage, sizes: Sizes, draw: random.Random) -> Crowd:
