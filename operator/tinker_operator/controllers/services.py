@@ -18,14 +18,19 @@ from tinker_operator.tinker.budget import Budget, BudgetTerms, Lane, asked_in
 from tinker_operator.tinker.client import TinkerClient
 from tinker_operator.tinker.errors import TinkerError
 from tinker_operator.tinker.exchange import CallWatch, unwatched
-from tinker_operator.tinker.inventory import PAGE_LIMIT
 from tinker_operator.tinker.leaving import Leave, always
+from tinker_operator.tinker.reading import PAGE_LIMIT, RunReading
 from tinker_operator.tinker.retry import Timekeeper
 
 
 def usual_budget() -> Budget:
     """Returns a budget with the usual terms that nobody watches."""
     return Budget(BudgetTerms(), Timekeeper())
+
+
+def run_reading() -> RunReading[ObservedRun]:
+    """Returns a reading of runs as observations."""
+    return RunReading(observed_run, attrgetter("run_id"))
 
 
 @dataclass(slots=True)
@@ -40,6 +45,7 @@ class Service:
         lock: Held while looking, so that accounts with the same key share a look instead of repeating it.
         budget: What its calls are let out by.
         listings: The checkpoints that it listed for policies.
+        reading: How its runs are read, with the pages of the newest look.
     """
 
     client: TinkerClient
@@ -49,12 +55,13 @@ class Service:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     budget: Budget = field(default_factory=usual_budget)
     listings: KnownListings = field(default_factory=KnownListings)
+    reading: RunReading[ObservedRun] = field(default_factory=run_reading)
 
     async def look(self, watched: Iterable[str], clock: Callable[[], datetime], began: float) -> None:
         """Replaces the snapshot by a new look at every run; trouble becomes the snapshot's fault."""
         try:
             with asked_in(Lane.LOOK):
-                observed = await self.client.training_runs_as(observed_run, attrgetter("run_id"))
+                observed = await self.client.training_runs_as(self.reading)
         except TinkerError as error:
             self.inventory = failed_inventory(self.inventory, fault_of(error), now=clock())
             return

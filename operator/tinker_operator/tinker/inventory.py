@@ -1,19 +1,19 @@
 """What the service keeps: runs and their checkpoints, listed whole. Needs no session."""
 
-from collections.abc import AsyncIterator, Callable
-from typing import Final, TypeVar
+from collections.abc import AsyncIterator
+from typing import TypeVar
 
 from tinker_operator.tinker import calls
 from tinker_operator.tinker.calls import AccessScope
 from tinker_operator.tinker.dialects.pages import checkpoint_page
 from tinker_operator.tinker.errors import InvalidResponse
 from tinker_operator.tinker.listing import Page, whole_listing
-from tinker_operator.tinker.models import Checkpoint, CheckpointPage, Cursor, TrainingRun, TrainingRunPage
+from tinker_operator.tinker.models import Checkpoint, CheckpointPage, TrainingRun, TrainingRunPage
 from tinker_operator.tinker.paths import TinkerPath
+from tinker_operator.tinker.reading import PAGE_LIMIT, RunReading, page_of
 from tinker_operator.tinker.weights import WeightsCalls, parsed_path
 
 T = TypeVar("T")
-PAGE_LIMIT: Final = 100
 
 
 class InventoryCalls(WeightsCalls):
@@ -38,33 +38,28 @@ class InventoryCalls(WeightsCalls):
         Raises:
             IncompleteListing: The pages did not add up, twice.
         """
-        return await self._listed_runs(lambda run: run, _run_id, access_scope, project_id)
+        return await self._listed_runs(RunReading(lambda run: run, _run_id), access_scope, project_id)
 
-    async def training_runs_as(self, read: Callable[[TrainingRun], T], identity: Callable[[T], str]) -> tuple[T, ...]:
+    async def training_runs_as(self, reading: RunReading[T]) -> tuple[T, ...]:
         """Give all runs of the key's owner in a form of one's own, made page by page: no page is held longer.
 
         Args:
-            read: Makes the form.
-            identity: Finds the run's id in it.
+            reading: Makes the form; the same one for the next listing spares it the pages that come again.
 
         Raises:
             IncompleteListing: The pages did not add up, twice.
         """
-        return await self._listed_runs(read, identity, "owned", None)
+        return await self._listed_runs(reading, "owned", None)
 
     async def _listed_runs(
-        self,
-        read: Callable[[TrainingRun], T],
-        identity: Callable[[T], str],
-        access_scope: AccessScope,
-        project_id: str | None,
+        self, reading: RunReading[T], access_scope: AccessScope, project_id: str | None
     ) -> tuple[T, ...]:
         async def page(offset: int) -> Page[T]:
-            call = calls.training_runs(offset, PAGE_LIMIT, access_scope, project_id)
-            found = await self._transport.ask(call, TrainingRunPage)
-            return _page(tuple(map(read, found.training_runs)), found.cursor, PAGE_LIMIT)
+            answer = await self._transport.send(calls.training_runs(offset, PAGE_LIMIT, access_scope, project_id))
+            return reading.page(answer.body, lambda: self._transport.read(answer, TrainingRunPage))
 
-        return await whole_listing(page, identity, "training runs")
+        reading.begin()
+        return await whole_listing(page, reading.identity, "training runs")
 
     async def get_training_run(self, run_id: str, *, access_scope: AccessScope = "owned") -> TrainingRun:
         """Give one run.
@@ -131,7 +126,7 @@ class InventoryCalls(WeightsCalls):
 
         async def page(offset: int) -> Page[Checkpoint]:
             found = await self._transport.ask(calls.user_checkpoints(offset, PAGE_LIMIT), CheckpointPage)
-            return _page(found.checkpoints, found.cursor, PAGE_LIMIT)
+            return page_of(found.checkpoints, found.cursor)
 
         return await whole_listing(page, _tinker_path, "checkpoints")
 
@@ -142,9 +137,3 @@ def _run_id(run: TrainingRun) -> str:
 
 def _tinker_path(checkpoint: Checkpoint) -> str:
     return checkpoint.tinker_path
-
-
-def _page(rows: tuple[T, ...], cursor: Cursor | None, limit: int) -> Page[T]:
-    """Take a page as full when it holds what was asked for, or what the service says that a page holds."""
-    total, theirs = (cursor.total_count, cursor.limit) if cursor else (None, None)
-    return Page(rows, total or None, full=len(rows) in {limit, theirs})
