@@ -59,8 +59,8 @@ from tinker_operator.tinker.retry import Timekeeper
 
 CLAIMING = frozenset(resource.kind for resource in RESOURCES)
 """Kinds that say what is going to be acted on."""
-CROWD = 64
-"""Objects that wait for a worker, above which Events make way for statuses."""
+CROWD = 16
+"""Objects that are worked on or wait for it, above which Events make way for statuses."""
 log = structlog.get_logger(__name__)
 
 
@@ -159,7 +159,7 @@ async def _run(
     owns = ground.ownership.owns
     queue = OwnQueue(time.monotonic, rng=random.random, group=group, room=ROOM, watch=work, owns=owns)
     recorder = EventRecorder(api.fenced(ground.fence.to_tell), instance=ground.identity, clock=utc_now)
-    outbox = EventOutbox(recorder, give_way=lambda: len(queue) > CROWD)
+    outbox = EventOutbox(recorder, give_way=lambda: len(queue) + queue.in_work > CROWD)
     shell = _shell(ground, services, queue, outbox)
     engine = _engine(ground, shell, queue, work)
     _tell_of_start(ground)
