@@ -20,6 +20,9 @@ Life = tuple[datetime, datetime | None, str]
 def lives(watched: Path, training: str) -> list[Life]:
     """Returns when each container of a training's Pods started and finished, and its Pod, oldest first.
 
+    Of a container that is gone before its end was seen, as happens when a Pod is evicted, the kubelet says that its
+    status is unknown, and no moment; what still ran in the Pod had finished when the kubelet told that first.
+
     Args:
         watched: What `watching_pods` wrote.
         training: Value of the variable TRAINING.
@@ -28,9 +31,11 @@ def lives(watched: Path, training: str) -> list[Life]:
     for pod in (one["object"] for one in _documents(watched.read_text())):
         if _training_of(pod) != training:
             continue
-        for status in pod["status"].get("containerStatuses", []):
-            for state in (status.get("lastState", {}), status["state"]):
-                found |= _life(state, pod["metadata"]["name"])
+        states = _states(pod)
+        for state in states:
+            found |= _life(state, pod["metadata"]["name"])
+        if pod["status"]["phase"] in {"Failed", "Succeeded"} and _are_lost(states):
+            found |= _ended(pod, found)
     return sorted(found.values(), key=lambda life: life[0])
 
 
@@ -43,8 +48,9 @@ def overlaps(of: list[Life]) -> list[tuple[Life, Life]]:
 def watching_pods(kubectl: Kubectl, namespace: str, path: Path) -> Iterator[None]:
     """Writes every state of every Pod of a namespace to a file."""
     command = [str(kubectl.program), f"--kubeconfig={kubectl.kubeconfig}", "get", "pods", "--watch", "-o", "json"]
+    whole = ["--output-watch-events", "--show-managed-fields"]
     with path.open("w") as out:
-        child = subprocess.Popen([*command, "--output-watch-events", "-n", namespace], stdout=out)
+        child = subprocess.Popen([*command, *whole, "-n", namespace], stdout=out)
         try:
             yield
         finally:
@@ -63,6 +69,28 @@ def _life(state: Json, pod: str) -> dict[str, tuple[datetime, datetime | None, s
         return {}
     finished = datetime.fromisoformat(told["finishedAt"]) if "finishedAt" in told else None
     return {f"{pod} {told['startedAt']}": (datetime.fromisoformat(told["startedAt"]), finished, pod)}
+
+
+def _states(pod: Json) -> list[Json]:
+    of = pod["status"].get("containerStatuses", [])
+    return [state for status in of for state in (status.get("lastState", {}), status["state"])]
+
+
+def _are_lost(states: list[Json]) -> bool:
+    if any("running" in state for state in states):
+        return False
+    return any(state.get("terminated", {}).get("reason") == "ContainerStatusUnknown" for state in states)
+
+
+def _ended(pod: Json, found: dict[str, Life]) -> dict[str, Life]:
+    """Returns the lives in a Pod that had no end yet, ended when the kubelet told of its own."""
+    told = datetime.fromisoformat(next(one["time"] for one in pod["metadata"]["managedFields"] if _by_kubelet(one)))
+    alive = {life: one for life, one in found.items() if one[2] == pod["metadata"]["name"] and one[1] is None}
+    return {life: (began, told, name) for life, (began, _, name) in alive.items()}
+
+
+def _by_kubelet(entry: Json) -> bool:
+    return (entry["manager"], entry.get("subresource")) == ("kubelet", "status")
 
 
 def _documents(text: str) -> Iterator[Json]:
