@@ -13,7 +13,7 @@ from tinker_operator.api.reasons import ConditionType, Reason
 from tinker_operator.api.recovery_status import VERDICT_LIMIT, RecoveryResult, Verdict
 from tinker_operator.api.run_status import TrainingRunStatus
 from tinker_operator.core.conditions import find_condition
-from tinker_operator.core.world import Fault, ObservedRun, WeightsSeen
+from tinker_operator.core.world import Answer, CheckpointsOf, Fault, ObservedRun, Question, WeightsSeen
 
 pytestmark = pytest.mark.pure
 
@@ -474,3 +474,32 @@ def test_a_busy_run_is_not_chased() -> None:
         written += game.round()
 
     assert written == 3
+
+
+class Listened(FakeService):
+    """A service that notes whose checkpoints are asked for, and what the hand-over says by then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listed: list[tuple[str, str | None]] = []
+
+    def answer(self, question: Question) -> Answer:
+        if isinstance(question, CheckpointsOf):
+            self.listed.append((question.run_id, self.hand_over))
+        return super().answer(question)
+
+
+def test_a_successor_is_not_asked_for_checkpoints_before_a_loop_can_know_of_it() -> None:
+    """A hundred recoveries at once would ask a hundred times for what cannot be."""
+    service = Listened()
+    service.add_run(FIRST, 10)
+    game = Playing(training_run(), service)
+    game.settle()
+    service.corrupt()
+    game.settle()
+    of_successor = [told or "" for run_id, told in service.listed if run_id == "s1:train:0"]
+
+    assert FIRST in {run_id for run_id, _ in service.listed}
+    assert all("s1:train:0" in told for told in of_successor)
+    game.settle(seconds=3600)
+    assert "s1:train:0" in {run_id for run_id, _ in service.listed}, "it is asked for them at rest"

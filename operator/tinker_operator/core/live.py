@@ -89,8 +89,12 @@ def _handed_over(run: TrainingRun, view: ObservedRun, seen: RunSeen, message: st
 
 
 def _with_newest(status: TrainingRunStatus, view: ObservedRun, seen: RunSeen) -> TrainingRunStatus:
-    """Where the service tells no newest checkpoint, the listing does; trouble with it takes nothing back."""
-    if view.last_checkpoint is not None:
+    """Where the service tells no newest checkpoint, the listing does; trouble with it takes nothing back.
+
+    A successor that was not handed over has none: no loop knows of it.
+    """
+    told = status.hand_over.attempt if status.hand_over is not None else 0
+    if view.last_checkpoint is not None or told < status.attempt:
         return status
     listed = seen.ask(CheckpointsOf(view.run_id))
     if isinstance(listed, Fault):
