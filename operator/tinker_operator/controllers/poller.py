@@ -40,7 +40,9 @@ SHARED_AGE = 0.5
 LINGER_SECONDS = 45.0
 """How long an account outlives its last object: sessions of a deleted TrainingRun are finished through it."""
 SHORTEST_PAUSE_SECONDS = 0.2
-"""Pause between two looks that were asked for, so that many objects made at once share them."""
+"""Pause before a look that was asked for, and again while others ask: many objects made at once share it."""
+SHORTEST_PAUSES = 3
+"""How many such pauses there are at most."""
 DEFECT = Fault(Reason.INTERNAL_FAULT, "A defect of the operator kept it from looking. Report the line of its log.")
 log = structlog.get_logger(__name__)
 
@@ -193,7 +195,11 @@ class Poller:
             return seconds * SHARED_AGE
         finally:
             turn.pause_seconds = 0.0
-        await asyncio.sleep(SHORTEST_PAUSE_SECONDS)
+        for _ in range(SHORTEST_PAUSES):
+            turn.asked.clear()
+            await asyncio.sleep(SHORTEST_PAUSE_SECONDS)
+            if not turn.asked.is_set():
+                break
         return 0.0
 
     async def _used_again(self, account: Account, turn: _Turn) -> bool:

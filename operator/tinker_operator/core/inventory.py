@@ -8,10 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from operator import attrgetter
+from typing import TypeVar
 
 from tinker_operator.api.meta import GROUP, OWNER_KEY
 from tinker_operator.core.world import Absent, Fault, ObservedRun, RunView
 
+K = TypeVar("K")
 CONFIRMED = 2
 """Observations in a row that must agree before corruption or absence is believed."""
 
@@ -95,10 +97,9 @@ def amended_inventory(previous: Inventory, shown: Iterable[ObservedRun]) -> Inve
         shown: What the service said of each run, asked for by its id.
     """
     made = {run.run_id: run for run in shown if run.run_id not in previous.runs}
-    runs = {**previous.runs, **made}
     missing = {run_id: looks for run_id, looks in previous.missing.items() if run_id not in made}
-    seen = runs.values()
-    return replace(previous, runs=runs, owned=_by_owner(seen), tagged=_by_tag(seen), missing=missing)
+    owned, tagged = _joined(previous.owned, _by_owner(made.values())), _joined(previous.tagged, _by_tag(made.values()))
+    return replace(previous, runs={**previous.runs, **made}, owned=owned, tagged=tagged, missing=missing)
 
 
 def failed_inventory(previous: Inventory, fault: Fault, *, now: datetime) -> Inventory:
@@ -148,6 +149,12 @@ def _by_owner(runs: Iterable[ObservedRun]) -> Mapping[str, tuple[ObservedRun, ..
         if owner := run.metadata.get(OWNER_KEY):
             owned.setdefault(owner, []).append(run)
     return {owner: tuple(members) for owner, members in owned.items()}
+
+
+def _joined(
+    known: Mapping[K, tuple[ObservedRun, ...]], made: Mapping[K, tuple[ObservedRun, ...]]
+) -> Mapping[K, tuple[ObservedRun, ...]]:
+    return {**known, **{key: known.get(key, ()) + members for key, members in made.items()}}
 
 
 def _by_tag(runs: Iterable[ObservedRun]) -> Mapping[tuple[str, str], tuple[ObservedRun, ...]]:
