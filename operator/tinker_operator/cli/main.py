@@ -1,7 +1,6 @@
 """`tinker-operator`: the command. Reads settings, runs the operator, and says in one line what is wrong with them."""
 
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -13,6 +12,7 @@ import click
 from tinker_operator.cli.download import download
 from tinker_operator.cli.export import export
 from tinker_operator.cli.logs import configure_logs, tell_of_fault
+from tinker_operator.cli.memory import thrifty
 from tinker_operator.cli.numbers import FiniteRange
 from tinker_operator.cli.settings import InvalidSettings, Settings
 from tinker_operator.controllers.composition import run_operator
@@ -26,8 +26,6 @@ from tinker_operator.tinker.errors import TinkerError
 
 BAD_SETTING = 2
 FAILED = 1
-COLLECTING = (20_000, 20, 20)
-"""When Python looks for garbage in cycles: with its usual numbers that is half of what a look at 10,000 runs costs."""
 
 
 @click.group()
@@ -134,7 +132,7 @@ def run(  # noqa: PLR0917 - click names them
         shard=shard,
     )
     configure_logs(json=None if log_format == "auto" else log_format == "json", debug=debug)
-    gc.set_threshold(*COLLECTING)
+    thrifty()
     asyncio.run(_until_signalled(settings.deployment()))
 
 
