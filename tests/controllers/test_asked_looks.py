@@ -24,7 +24,7 @@ class Looked(Services):
     """Services that nobody is behind: it notes when each look is made."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
-        super().__init__(Keyring(Secrets(), None, None, frozenset()), clock=lambda: NOW, monotonic=monotonic)
+        super().__init__(Keyring(Secrets(), None, "", frozenset()), clock=lambda: NOW, monotonic=monotonic)
         self.at: list[float] = []
 
     async def refresh(self, account: Account, watched: Iterable[str], *, max_age_seconds: float) -> None:  # noqa: ARG002 - as the other

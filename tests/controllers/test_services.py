@@ -131,10 +131,11 @@ async def test_a_rotated_key_is_never_seen_without_an_inventory(
     await services.refresh(TEAM, (), max_age_seconds=0)
     secrets.entries["team"] = {"TINKER_API_KEY": rotated}
     wire.fault("latency", delay=0.3, route="GET /api/v1/training_runs")
-    refreshing = asyncio.create_task(services.refresh(TEAM, (), max_age_seconds=0))
+    former, refreshing = services.of(TEAM), asyncio.create_task(services.refresh(TEAM, (), max_age_seconds=0))
     seen = set()
-    while not refreshing.done():
-        seen.add(run in services.inventory_of(TEAM).runs)
+    while not refreshing.done():  # that of the new key stands before the connection of the old one is closed
+        inventory = services.inventory_of(TEAM)
+        seen.add(run in inventory.runs if services.of(TEAM) is former else inventory.observed_at is not None)
         await asyncio.sleep(0.01)
 
     assert seen == {True}

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinker_operator.tinker import TinkerClient
+from tinker_operator.tinker import TinkerClient, calls
 from tinker_operator.tinker.errors import InvalidResponse
+from tinker_operator.tinker.faults import Answer
 from tinker_operator.tinker.listing import Page
 from tinker_operator.tinker.models import TrainingRun, TrainingRunPage
 from tinker_operator.tinker.reading import RunReading
@@ -38,7 +39,12 @@ class Reader:
 
     def listed(self, bodies: Sequence[bytes]) -> list[Page[tuple[str, bool]]]:
         self.reading.begin()
-        return [self.reading.page(body, lambda body=body: TrainingRunPage.model_validate_json(body)) for body in bodies]
+        answers = [Answer(calls.training_runs(0, 100, "owned", None), 200, httpx.Headers(), body) for body in bodies]
+        return [self.reading.page(answer, parsed) for answer in answers]
+
+
+def parsed(answer: Answer) -> TrainingRunPage:
+    return TrainingRunPage.model_validate_json(answer.body)
 
 
 PAGES = st.lists(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=3), max_size=4)

@@ -7,6 +7,7 @@ from tinker_operator.tinker import calls
 from tinker_operator.tinker.calls import AccessScope
 from tinker_operator.tinker.dialects.pages import checkpoint_page
 from tinker_operator.tinker.errors import InvalidResponse
+from tinker_operator.tinker.faults import Answer
 from tinker_operator.tinker.listing import Page, whole_listing
 from tinker_operator.tinker.models import Checkpoint, CheckpointPage, TrainingRun, TrainingRunPage
 from tinker_operator.tinker.paths import TinkerPath
@@ -56,10 +57,13 @@ class InventoryCalls(WeightsCalls):
     ) -> tuple[T, ...]:
         async def page(offset: int) -> Page[T]:
             answer = await self._transport.send(calls.training_runs(offset, PAGE_LIMIT, access_scope, project_id))
-            return reading.page(answer.body, lambda: self._transport.read(answer, TrainingRunPage))
+            return reading.page(answer, self._run_page)
 
         reading.begin()
         return await whole_listing(page, reading.identity, "training runs")
+
+    def _run_page(self, answer: Answer) -> TrainingRunPage:
+        return self._transport.read(answer, TrainingRunPage)
 
     async def get_training_run(self, run_id: str, *, access_scope: AccessScope = "owned") -> TrainingRun:
         """Give one run.

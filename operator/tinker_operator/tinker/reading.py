@@ -7,6 +7,7 @@ from collections.abc import Callable
 from hashlib import blake2b
 from typing import Final, Generic, TypeVar
 
+from tinker_operator.tinker.faults import Answer
 from tinker_operator.tinker.listing import Page
 from tinker_operator.tinker.models import Cursor, TrainingRun, TrainingRunPage
 
@@ -32,15 +33,15 @@ class RunReading(Generic[T]):
         """A listing begins: what was read in the one before it is kept for this one, and no longer."""
         self._before, self._newest = self._newest, {}
 
-    def page(self, body: bytes, parsed: Callable[[], TrainingRunPage]) -> Page[T]:
+    def page(self, answer: Answer, parsed: Callable[[Answer], TrainingRunPage]) -> Page[T]:
         """Give a page of the listing.
 
         Args:
-            body: The answer that it came in.
-            parsed: Parses the answer; is called only when it is another one than those that are kept.
+            answer: What it came in; not its body, which may echo a key and must be in no frame of an error.
+            parsed: Parses an answer; is called only when it is another one than those that are kept.
         """
-        digest = blake2b(body).digest()
-        page = self._newest.get(digest) or self._before.get(digest) or self._page_of(parsed())
+        digest = blake2b(answer.body).digest()
+        page = self._newest.get(digest) or self._before.get(digest) or self._page_of(parsed(answer))
         self._newest[digest] = page
         return page
 
