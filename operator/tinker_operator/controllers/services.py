@@ -73,8 +73,8 @@ class Service:
         unseen = [run_id for run_id in run_ids if not self.inventory.knows(run_id)]
         if len(unseen) * PAGE_LIMIT >= len(self.inventory.runs) and unseen:
             return False
-        with asked_in(Lane.LOOK):
-            answers = await asyncio.gather(*map(self._shown, unseen))
+        # Not in the lane of looks, which is narrow: a recovery waits for each, and nothing else does.
+        answers = await asyncio.gather(*map(self._shown, unseen))
         self.inventory = amended_inventory(self.inventory, (run for run in answers if run is not None))
         return None not in answers
 
