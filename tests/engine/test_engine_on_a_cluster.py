@@ -14,11 +14,11 @@ from kubernetes import client
 
 from tinker_operator.engine.elector import Elector, KubeLease
 from tinker_operator.engine.engine import Engine, EngineSettings
-from tinker_operator.engine.keys import ObjectKey, Resource
+from tinker_operator.engine.keys import KubeObject, ObjectKey, Resource
 from tinker_operator.engine.kopf_source import KopfSource, SourceEndedError
 from tinker_operator.engine.kube import KubeApi
 from tinker_operator.engine.lease import LeaseTimings
-from tinker_operator.engine.store import Store
+from tinker_operator.engine.store import Change, Store
 from tinker_operator.engine.wakes import wake_itself
 from tinker_operator.engine.workqueue import WorkQueue
 
@@ -95,10 +95,24 @@ def settled(user: Any, count: int) -> Callable[[], bool]:
     return condition
 
 
+class Noted(Store):
+    """A store that notes the sizes of what is delivered to it, news or not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.delivered: list[tuple[str, int]] = []
+
+    def apply(self, kind: str, obj: KubeObject, *, relisted: bool = False) -> Change | None:
+        self.delivered.append((obj["metadata"]["name"], obj["spec"]["size"]))
+        return super().apply(kind, obj, relisted=relisted)
+
+
 @asynccontextmanager
-async def watching(kubeconfig: Path, *namespaces: str, clock: Callable[[], datetime] = clock) -> AsyncIterator[Store]:
+async def watching(
+    kubeconfig: Path, *namespaces: str, clock: Callable[[], datetime] = clock, store: Store | None = None
+) -> AsyncIterator[Store]:
     """A store that kopf alone feeds."""
-    store = Store()
+    store = Store() if store is None else store
     source = KopfSource((WIDGETS,), kubeconfig=kubeconfig, namespaces=namespaces, clock=clock)
     running = asyncio.create_task(source.run(store))
     try:
@@ -137,6 +151,23 @@ async def test_what_users_do_reaches_the_store(
         await until(lambda: size(store, "before") == 2)
         user.delete("after")
         await until(lambda: size(store, "after") is None)
+
+
+async def test_what_the_store_knows_is_not_delivered(kubeconfig: Path, user: Any, until: Any) -> None:
+    """What was listed before: of many objects that is most of what kopf sees at a start."""
+    store = Noted()
+    for name in ("known", "unknown"):
+        made = user.create(name, size=1)
+        if name == "known":
+            Store.apply(store, "Widget", made)
+    async with watching(kubeconfig, user.namespace, store=store):
+        await until(lambda: store.delivered)
+        user.create("later", size=1)
+        await until(lambda: ("later", 1) in store.delivered)
+        user.resize("known", 2)
+        await until(lambda: ("known", 2) in store.delivered)
+
+    assert store.delivered == [("unknown", 1), ("later", 1), ("known", 2)]
 
 
 async def test_kopf_leaves_no_trace_on_an_object(kubeconfig: Path, user: Any, until: Any) -> None:

@@ -334,3 +334,6 @@ class _Deaf:
         raise AssertionError((kind, obj))
 
     discard = apply
+
+    def is_news(self, kind: str, obj: Any) -> bool:
+        raise AssertionError((kind, obj))

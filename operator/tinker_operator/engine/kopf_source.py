@@ -1,15 +1,15 @@
 """kopf as the source of watch events: the only module that imports it.
 
-kopf keeps the watches alive and does nothing else. Its one handler copies events out; kopf therefore writes nothing to
-the cluster, no annotation, no finalizer, no status, so a standby replica can run it too. It lives in a thread and an
-event loop of its own, because on its way out it cancels every task of its loop, ours included.
+kopf keeps the watches alive and does nothing else. Its one handler copies out what is news; kopf therefore writes
+nothing to the cluster, no annotation, no finalizer, no status, so a standby replica can run it too. It lives in a
+thread and an event loop of its own, because on its way out it cancels every task of its loop, ours included.
 """
 
 import asyncio
 import logging
 import random
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -143,6 +143,7 @@ class KopfSource:
                 group=resource.group,
                 version=resource.version,
                 id=resource.plural,
+                when=session.news(resource.kind),
                 registry=registry,
             )
             watch(session.handler(resource.kind))
@@ -206,6 +207,12 @@ class _Session:
             return selected
 
         return select
+
+    def news(self, kind: str) -> Callable[..., bool]:
+        def is_news(event: Mapping[str, Any], **_: Any) -> bool:
+            return event["type"] == "DELETED" or self._sink.is_news(kind, event["object"])
+
+        return is_news
 
     def handler(self, kind: str) -> Callable[..., Any]:
         async def on_event(event: dict[str, Any], **_: Any) -> None:

@@ -8,6 +8,9 @@ from tinker_operator.engine.keys import KubeObject
 class EventSink(Protocol):
     """Takes watch events; a `Store` is one."""
 
+    def is_news(self, kind: str, obj: KubeObject) -> bool:
+        """Whether `apply` would make anything of this version. Any thread may ask; the answer may be old at once."""
+
     def apply(self, kind: str, obj: KubeObject) -> object:
         """An object is there in this version."""
 
