@@ -96,7 +96,15 @@ class LeaseOf:
 class Replica:
     """One operator process: an engine, and what its reconcile function did."""
 
-    def __init__(self, name: str, cluster: FakeCluster, clock: Clock, *, work_seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        name: str,
+        cluster: FakeCluster,
+        clock: Clock,
+        *,
+        work_seconds: float = 0.0,
+        silent_for: Callable[[ObjectKey], float] = lambda _key: 0.0,
+    ) -> None:
         self._clock, self._work_seconds = clock, work_seconds
         self.store, self.queue = Store(), WorkQueue(clock, lambda: 0.0)
         self.begun: list[tuple[str, float]] = []
@@ -114,6 +122,7 @@ class Replica:
             wakes=wake_itself(),
             elector=elector,
             monotonic=clock,
+            silent_for=silent_for,
             while_leading=(self.poll,),
             settings=EngineSettings(workers=2),
             rng=lambda: 0.0,
@@ -168,6 +177,27 @@ def test_a_change_of_a_user_goes_before_what_was_there_at_the_start(run_jumping:
 
         (begun_at,) = [at for name, at in replica.begun if name == "new"]
         assert begun_at == 4
+
+    run_jumping(main)
+
+
+def test_of_whom_nothing_can_be_said_yet_waits_its_time_or_for_who_can_say_it(run_jumping: Any) -> None:
+    async def main(clock: Clock) -> None:
+        cluster, silent = FakeCluster(clock), {"w0": 7.0, "w1": 7.0}
+        replica = Replica("a", cluster, clock, silent_for=lambda key: silent.get(key.name, 0.0))
+        await asyncio.sleep(3)
+        replica.queue.add(ObjectKey("Widget", "default", "w1"))
+        await asyncio.sleep(1)
+        cluster.write("w0")
+        await asyncio.sleep(2)
+        assert replica.begun == [("w2", 0.0), ("w1", 3.0)]
+
+        silent.clear()
+        cluster.write("w1")
+        await asyncio.sleep(30)
+        await replica.end()
+
+        assert sorted(replica.begun[2:]) == [("w0", 7.0), ("w1", 6.0), ("w1", 7.0)]
 
     run_jumping(main)
 

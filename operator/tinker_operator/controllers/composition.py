@@ -228,6 +228,7 @@ def _engine(ground: _Ground, shell: Shell, queue: WorkQueue, work: WorkMetrics) 
         queue=queue,
         source=KopfSource(resources, kubeconfig=deployment.kubeconfig, namespaces=deployment.namespaces, clock=utc_now),
         wakes=partial(wakes, store),
+        silent_for=lambda key: shell.first_look_in(key) if ground.ownership.owns(key) else 0.0,
         elector=ground.elector,
         monotonic=time.monotonic,
         namespaces=deployment.namespaces,

@@ -10,7 +10,7 @@ from tinker_operator.controllers.arrivals import Arrivals
 from tinker_operator.controllers.claims import Claims
 from tinker_operator.controllers.hooks import HookCaller
 from tinker_operator.controllers.inspections import Inspections
-from tinker_operator.controllers.objects import account_of
+from tinker_operator.controllers.objects import TRAINING_RUNS, account_of
 from tinker_operator.controllers.policy_metrics import FigureBook
 from tinker_operator.controllers.poller import Poller
 from tinker_operator.controllers.reporter import Reporter
@@ -70,17 +70,17 @@ class Shell:
         bound = run.status.origin == origin_of(run)
         return known if bound or fresh or known.fault is not None else Inventory()
 
-    def first_look_in(self, key: ObjectKey) -> float | None:
-        """Returns for how many seconds more a first look at the object's service is waited for; None when it is not.
+    def first_look_in(self, key: ObjectKey) -> float:
+        """Returns for how many seconds more a first look at the object's service is waited for; 0 when it is not.
 
         Until then nothing can be said of it, and whoever looks wakes it: ten thousand rounds that find so cost seconds.
         """
-        run = self.store.derived(key, tracked)
+        run = self.store.derived(key, tracked) if key.kind == TRAINING_RUNS.kind else None
         if run is None or self.services.of(run.account) is not None:
-            return None
+            return 0.0
         left = SILENT_SECONDS - self.arrivals.waited_seconds(run.uid)
         if left <= 0:
-            return None
+            return 0.0
         self.poller.soon(run.account)
         return left
 

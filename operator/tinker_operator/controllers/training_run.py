@@ -45,8 +45,6 @@ async def reconcile_training_run(shell: Shell, key: ObjectKey) -> float | None:
     obj = shell.store.get(key)
     if obj is None:
         return None
-    if (silent := shell.first_look_in(key)) is not None:
-        return silent
     try:
         run = TrainingRun.model_validate(obj)
     except ValidationError as error:

@@ -66,6 +66,7 @@ class Engine:
         queue: Controllers may add keys to it.
         source: Delivers watch events.
         wakes: Which keys a change wakes.
+        silent_for: For how many seconds nothing can be said of a key yet: it waits so long, or until it is added.
         elector: Decides who leads; None for the only replica.
         namespaces: What to watch; empty for all.
         while_leading: Run beside the workers.
@@ -87,13 +88,15 @@ class Engine:
         elector: Leadership | None,
         monotonic: Monotonic,
         namespaces: Collection[str] = (),
+        silent_for: Callable[[ObjectKey], float] = lambda _key: 0.0,
         while_leading: Sequence[Duty] = (),
         settings: EngineSettings | None = None,
         rng: Callable[[], float] = random.random,
     ) -> None:
         self._resources = {resource.kind: resource for resource in resources}
         self._api, self._store, self._queue = api, store, queue
-        self._wakes, self._elector, self._while_leading = wakes, elector, tuple(while_leading)
+        self._wakes, self._silent_for = wakes, silent_for
+        self._elector, self._while_leading = elector, tuple(while_leading)
         self._settings = settings or EngineSettings()
         self._log = structlog.get_logger(__name__)
         self._supervisor = Supervisor(source, store, started=self._watch_started, monotonic=monotonic, rng=rng)
@@ -210,7 +213,7 @@ class Engine:
     def _on_change(self, change: Change) -> None:
         priority = Priority.RESYNC if change.relisted else Priority.CHANGED
         for key in self._wakes(change):
-            self._queue.add(key, priority)
+            self._queue.add_after(key, self._silent_for(key), priority)
 
     async def _refresh(self, key: ObjectKey) -> None:
         """Read an object anew: what was decided on turned out to be stale, and its event may be long in coming."""
