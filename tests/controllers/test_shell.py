@@ -86,7 +86,7 @@ class NotLooked:
 
 
 WAITS: dict[str, tuple[float, Any, float]] = {
-    "a new object waits for what is left of the ten seconds": (2.0, None, SILENT_SECONDS - 2.0),
+    "a new object waits for what is left of the fifteen seconds": (2.0, None, SILENT_SECONDS - 2.0),
     "after them it is told that nothing is known": (SILENT_SECONDS, None, 0.0),
     "a look that failed has said something": (2.0, UNREACHABLE, 0.0),
     "a look that succeeded, too": (2.0, Service(cast("Any", None), KNOWN), 0.0),

@@ -31,7 +31,7 @@ from tinker_operator.core.world import Absent, Fault, ObservedRun, RunView, SetF
 
 GRACE_POLLS = 3
 """Polls that may fail before a live run is no longer called Ready: one lost answer must not page anybody."""
-SILENT_SECONDS = 10.0
+SILENT_SECONDS = 15.0
 """How long nothing is said of an object whose service is being looked at: what is said then is worth more."""
 LAST_REQUEST_EVERY = timedelta(minutes=10)
 """How often status.lastRequestTime may be the only thing that is written."""
