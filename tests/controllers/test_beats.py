@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from tests.controllers.test_services import Secrets, eventually, training_run
@@ -58,6 +59,40 @@ async def test_a_service_that_hangs_keeps_no_session_of_another_from_its_beats(p
         await eventually(lambda: sound.calls()["counts"].get(BEAT, 0) >= before + 10, "ten heartbeats", 5)
         assert hung.calls()["counts"][BEAT] == 1
     finally:
-        keeping.cancel()
-        await asyncio.gather(keeping, return_exceptions=True)
-        await services.close()
+        await ended(keeping, services)
+
+
+async def test_a_session_that_was_opened_since_the_last_beat_waits_for_the_one_after(pair: tuple[Wire, Wire]) -> None:
+    """What comes between two beats is not in the next one; what an operator finds as it starts is beaten at once."""
+    secrets, store, wire = Secrets(), Store(), pair[0]
+    secrets.entries["team"] = {"TINKER_API_KEY": wire.key}
+    url = normal_url(wire.url)
+    services = Services(Keyring(secrets, None, url, frozenset({url})), clock=lambda: NOW, monotonic=time.monotonic)
+    await services.refresh(Account("team", "tinker"), (), max_age_seconds=0)
+    crowd = [holding(wire, f"successor-{number}") for number in range(20)]
+    store.apply(TRAINING_RUNS.kind, holding(wire, "found"))
+    readings: list[int] = []
+    keeping = asyncio.create_task(SessionKeeper(store, services, beat_seconds=0.5).run())
+    try:
+        await eventually(lambda: wire.calls()["counts"].get(BEAT, 0), "the first heartbeat")
+        for obj in crowd:
+            store.apply(TRAINING_RUNS.kind, obj)
+        await eventually(lambda: readings.append(wire.calls()["counts"][BEAT]) or readings[-1] >= 22, "two more beats")
+    finally:
+        await ended(keeping, services)
+    assert readings.count(2) > 1, f"one of a single session, then all: {readings}"
+
+
+def holding(wire: Wire, name: str) -> Any:
+    """A TrainingRun that holds a session of its own."""
+    run = wire.run()
+    held = training_run(run, session={"sessionId": wire.session(), "trainingRunId": run})
+    held["metadata"] |= {"name": name, "uid": name}
+    return held
+
+
+async def ended(keeping: asyncio.Task[None], services: Services) -> None:
+    """Ends the beats and the connections."""
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
+    await services.close()

@@ -124,17 +124,19 @@ class SessionKeeper:
                 call.cancel()
 
     async def _keep(self) -> None:
-        before: Mapping[str, Holder] = {}
+        before: Mapping[str, Holder] | None = None
         while True:
             held = _held(self._store, self._owns)
             # By uid, not by what parses: an object of a newer schema is not a deleted one, and its session goes on.
             living = _gathered(self._store, _RUN_UIDS, _POLICY_UIDS)
             unread = _gathered(self._store, _unread_runs, _unread_policies)
-            held |= {session: kept for session, kept in before.items() if kept[0] & unread and kept[0] <= living}
-            self._orphans |= {session: account for session, (uids, account) in before.items() if not uids <= living}
+            known = held if before is None else before
+            held |= {session: kept for session, kept in known.items() if kept[0] & unread and kept[0] <= living}
+            self._orphans |= {session: account for session, (uids, account) in known.items() if not uids <= living}
             unconnected = any(self._services.of(account) is None for _, account in held.values())
             for session, (_, account) in held.items():
-                self._begin(session, self._beat, account)
+                if session in known:  # the others were opened since the last beat, which is as good as a beat
+                    self._begin(session, self._beat, account)
             for session, account in tuple(self._orphans.items()):
                 self._begin(session, self._finish, account)
             before = held
