@@ -110,9 +110,11 @@ _REST = "rest_cpu_seconds_per_minute"
 
 def _bars(outcome: Outcome, quantity: str, contenders: Sequence[str]) -> Iterator[Bar]:
     for name in contenders:
-        if values := values_of(outcome, name).get(quantity):
-            value = median(values)
-            yield Bar(name, value, f"{value:,.3g} s" if value < 100 else f"{value:,.0f} s")
+        values = values_of(outcome, name)
+        if quantity in values:
+            value = median(values[quantity])
+            given_up = "over " if quantity == "start_seconds" and any(values.get("untold", ())) else ""
+            yield Bar(name, value, given_up + (f"{value:,.3g} s" if value < 100 else f"{value:,.0f} s"))
 
 
 def _goals(outcome: Outcome) -> str:

@@ -16,7 +16,7 @@ from tests.bench.machine import machine
 from tests.bench.outcome import Claim, Outcome, Series, Untrue, one_machine
 from tests.bench.runs import FULL, check_usable, place_of
 from tests.bench.scale_goals import goals, growth
-from tests.bench.scale_page import section
+from tests.bench.scale_page import charts, section
 
 pytestmark = pytest.mark.pure
 MIB = 1024**2
@@ -213,6 +213,17 @@ def test_a_service_in_trouble_shows_both_side_by_side() -> None:
     assert "found, at 1,000\n" in text
     assert "| of them recovered rightly | - | - | 4 | 5 |" in text
     assert "--latency-ms 50 --error-every 50" in text
+
+
+def test_a_start_that_was_given_up_is_drawn_as_the_least_that_it_can_have_taken() -> None:
+    """Its bar ends where the patience did, and says so; one that was seen to its end stands as it is."""
+    seen = crowd()
+    given_up = Series("", scale.TIMERS, {"start_seconds": [960.0], "untold": [9049]})
+    cut = replace(seen, series=[one for one in seen.series if one.contender != scale.TIMERS] + [given_up])
+    texts = [{bar.label: bar.text for bar in dict(charts([one]))["start"].groups[0].bars} for one in (seen, cut)]
+
+    assert texts[0] == {OURS: "13 s", scale.LIMIT: "10 s", scale.TIMERS: "104 s"}
+    assert texts[1] == texts[0] | {scale.TIMERS: "over 960 s"}
 
 
 def test_equal_lengths_are_equal_factors_on_an_axis_of_decades() -> None:
