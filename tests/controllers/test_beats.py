@@ -72,7 +72,7 @@ async def test_a_session_that_was_opened_since_the_last_beat_waits_for_the_one_a
     crowd = [holding(wire, f"successor-{number}") for number in range(20)]
     store.apply(TRAINING_RUNS.kind, holding(wire, "found"))
     readings: list[int] = []
-    keeping = asyncio.create_task(SessionKeeper(store, services, beat_seconds=0.5).run())
+    keeping = asyncio.create_task(SessionKeeper(store, services, beat_seconds=1).run())
     try:
         await eventually(lambda: wire.calls()["counts"].get(BEAT, 0), "the first heartbeat")
         for obj in crowd:
