@@ -12,6 +12,7 @@ stay, for the next start in that folder to clear.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import signal
 import socket
 import subprocess
@@ -29,6 +30,7 @@ from playground.node.plan import Plan
 from playground.node.relay import Relay
 from playground.node.requirements import NAMESPACES
 
+_PR_SET_CHILD_SUBREAPER = 36
 _END_SECONDS = 3.0
 _FAILED = 1
 
@@ -40,6 +42,9 @@ def main(arguments: Sequence[str]) -> int:
         arguments: Path of the plan.
     """
     plan = Plan.read(Path(arguments[0]))
+    # The first process of the cell outlives unshare by a moment. The machine's own init may collect orphans every few
+    # seconds only, or never in a container, and until then it is not gone; so it becomes a child of this program.
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1)
     with alone(plan.link):  # an earlier cell of this folder may still be ending, and has the same names
         sweep(plan)  # of one that was killed together with its keeper
         return asyncio.run(_keep(plan, Cell(plan)))  # made in this thread: its death signal is the end of the thread
@@ -119,11 +124,12 @@ class Cell:
 
     def end(self) -> None:
         """End every process of the cell, and remove what is left of it but files."""
+        first: list[psutil.Process] = []
         with suppress(psutil.NoSuchProcess):
             first = psutil.Process(self.process.pid).children()
-            self.process.kill()
-            psutil.wait_procs(first, _END_SECONDS)  # it ends when it has taken in every other process of the cell
-        self.process.wait()
+        self.process.kill()
+        self.process.wait()  # from here on its child is ours to wait for
+        psutil.wait_procs(first, _END_SECONDS)  # it ends when it has taken in every other process of the cell
         sweep(self._plan)
         self._plan.layout.init.unlink(missing_ok=True)
 
