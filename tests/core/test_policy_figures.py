@@ -1,6 +1,8 @@
 """The figures of a pass are those of its plan and of what came of it."""
 
 from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -64,6 +66,13 @@ def test_a_deletion_is_counted_by_its_rule_and_one_that_failed_is_not() -> None:
     assert deletions(plan, [Performed(action, UNREACHABLE)]) == {}
     assert deletions(plan, [Performed(SetCheckpointTtl(old.path, None), Done())]) == {}
     assert figures(plan, [Performed(action, Done())], NOW).due == Amount()
+
+
+def test_what_was_saved_within_the_second_of_the_pass_is_the_newest() -> None:
+    saved_at = NOW + timedelta(microseconds=999_999)
+    listed = {"r1": (replace(checkpoint("now"), time=saved_at), checkpoint("new", 1))}
+    world = World((policy(),), (training_run(),), listed, {"r1": ObservedRun("r1", "m")}, {})
+    assert figures(plan_policy(world.policy, world.seen(), NOW), (), NOW).newest == {"sft": saved_at}
 
 
 def test_a_time_ahead_is_newest_of_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -42,6 +43,7 @@ ONE, TWO = Retention(keep_last=1), Retention(keep_last=2)
 TOP = {LAST, GOOD, NEWEST}
 OLD = path("r1", "old")
 NEW = path("r1", "new")
+SECOND, MICROSECOND = timedelta(seconds=1), timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -433,6 +435,12 @@ PROTECTION_CASES = [
     Case("an unknown time proves no age", keeps_old(KeepReason.FUTURE_TIME), listed=old(time=None)),
     Case("a time in the future proves no age", keeps_old(KeepReason.FUTURE_TIME), listed=old(time=NOW + HOUR)),
     Case("a time of this instant is not in the future", {OLD: TOP, NEW: set()}, listed=old(time=NOW)),
+    Case(
+        "a time within the second of this instant is not in the future",
+        {OLD: TOP, NEW: set()},
+        listed=old(time=NOW + SECOND - MICROSECOND),
+    ),
+    Case("a time of the next second is ahead", keeps_old(KeepReason.FUTURE_TIME), listed=old(time=NOW + SECOND)),
     Case(
         "a checkpoint from the future takes no place from a real one",
         {path("r1", "never"): {KeepReason.FUTURE_TIME}, **PLAIN},

@@ -1,5 +1,7 @@
 """CheckpointPolicy on a real API server: what goes, what stays, and that an incomplete view deletes nothing."""
 
+from datetime import datetime, timedelta
+
 import pytest
 from tests.e2e.stage import Stage, wait_for
 
@@ -112,6 +114,10 @@ def test_rules_grace_cap_and_expiry_work_together(stage: Stage) -> None:
     assert stage.calls("DELETE /api/v1") == 0
 
     wait_for(lambda: stage.status("keep", "checkpointpolicy").get("deletedTotal") == 2, "two deletions")
+    due_since = {one["path"]: datetime.fromisoformat(one["dueSince"]) for one in marked}
+    for one in stage.status("keep", "checkpointpolicy")["deleted"]:
+        waited = datetime.fromisoformat(one["deletedAt"]) - due_since[one["path"]]
+        assert waited >= timedelta(seconds=5), f"{one['path']} did not wait out its grace period"
     stage.wait_polls(5)
     assert doomed[2] in stage.remote_checkpoints(run)
     status = stage.status("keep", "checkpointpolicy")

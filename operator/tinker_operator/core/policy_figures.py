@@ -13,7 +13,7 @@ from tinker_operator.core.policy import PolicyPlan
 from tinker_operator.core.policy_group import is_training
 from tinker_operator.core.policy_judgement import Judged
 from tinker_operator.core.retention import Due, Kept
-from tinker_operator.core.retention_rules import RULES
+from tinker_operator.core.retention_rules import RULES, is_past
 from tinker_operator.core.world import DeleteCheckpoint, Done, Performed, SetCheckpointTtl
 
 
@@ -93,6 +93,6 @@ def _newest(judged: Iterable[Judged], now: datetime) -> Mapping[str, datetime]:
     newest: dict[str, datetime] = {}
     for one in judged:
         time = one.checkpoint.time
-        if time is not None and time <= now and is_training(one.checkpoint):
+        if time is not None and is_past(time, now) and is_training(one.checkpoint):
             newest[one.training_run] = max(time, newest.get(one.training_run, time))
     return newest

@@ -22,6 +22,8 @@ from tinker_operator.core.world import ObservedCheckpoint
 
 _MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
 """Hours, days and ISO weeks are counted from here: by differences, which no time can overflow."""
+_CLOCK_STEP = timedelta(seconds=1)
+"""The time to judge at has no fractions of a second, as metav1.Time has none; times of the service have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +53,19 @@ def paths_of(checkpoints: Iterable[ObservedCheckpoint]) -> Paths:
     return {checkpoint.path for checkpoint in checkpoints}
 
 
+def is_past(time: datetime, now: datetime) -> bool:
+    """Tells whether a time of the service has come: what happened within the second of `now` is past.
+
+    Args:
+        time: A time that the service gives.
+        now: The time to judge at, in whole seconds.
+    """
+    return time <= now or time - now < _CLOCK_STEP
+
+
 def has_age(checkpoint: ObservedCheckpoint, context: Context) -> bool:
     """Tells whether its time is known and past."""
-    return checkpoint.time is not None and checkpoint.time <= context.now
+    return checkpoint.time is not None and is_past(checkpoint.time, context.now)
 
 
 def aged(group: Group, context: Context) -> list[ObservedCheckpoint]:
